@@ -1,0 +1,41 @@
+"""The custom resources as typed models: the spec and status of each kind."""
+
+from .agent import Agent, AgentStatus
+from .execution import Execution, ExecutionStatus, Phase, TaskStatus
+from .meta import API_VERSION, GROUP, VERSION, Condition, Json, JsonObject, Strict
+from .policy import Policy, PolicyStatus
+from .signal import Signal, SignalStatus, SignalType
+from .taskresult import ReportStatus, TaskResult
+from .toolcatalog import Effect, Tool, ToolCatalog, ToolCatalogStatus
+from .workflow import Task, TaskType, Workflow, WorkflowStatus
+
+__all__ = [
+    "API_VERSION",
+    "GROUP",
+    "VERSION",
+    "Agent",
+    "AgentStatus",
+    "Condition",
+    "Effect",
+    "Execution",
+    "ExecutionStatus",
+    "Json",
+    "JsonObject",
+    "Phase",
+    "Policy",
+    "PolicyStatus",
+    "ReportStatus",
+    "Signal",
+    "SignalStatus",
+    "SignalType",
+    "Strict",
+    "Task",
+    "TaskResult",
+    "TaskStatus",
+    "TaskType",
+    "Tool",
+    "ToolCatalog",
+    "ToolCatalogStatus",
+    "Workflow",
+    "WorkflowStatus",
+]

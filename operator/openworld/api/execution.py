@@ -1,0 +1,142 @@
+"""The Execution resource: one run of a workflow; its status is the durable ledger."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field, model_validator
+
+from .meta import Condition, DnsName, JsonObject, NamedReference, Strict, TaskRef
+from .workflow import Workflow
+
+
+class Phase(StrEnum):
+    """Where a run stands."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    PAUSED = "Paused"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    TIMED_OUT = "TimedOut"
+    TERMINATED = "Terminated"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing follows this phase."""
+        return self in (Phase.COMPLETED, Phase.FAILED, Phase.TIMED_OUT, Phase.TERMINATED)
+
+
+class TaskStatus(StrEnum):
+    """Where a task stands: Conductor's states in Kubernetes' spelling, and AwaitingApproval."""
+
+    AWAITING_APPROVAL = "AwaitingApproval"
+    SCHEDULED = "Scheduled"
+    IN_PROGRESS = "InProgress"
+    COMPLETED = "Completed"
+    COMPLETED_WITH_ERRORS = "CompletedWithErrors"
+    FAILED = "Failed"
+    FAILED_WITH_TERMINAL_ERROR = "FailedWithTerminalError"
+    TIMED_OUT = "TimedOut"
+    CANCELED = "Canceled"
+    SKIPPED = "Skipped"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether this attempt has ended."""
+        return self not in (TaskStatus.AWAITING_APPROVAL, TaskStatus.SCHEDULED, TaskStatus.IN_PROGRESS)
+
+    @property
+    def is_success(self) -> bool:
+        """Whether what waits for this task may go on."""
+        return self in (TaskStatus.COMPLETED, TaskStatus.COMPLETED_WITH_ERRORS)
+
+
+class ParentReference(Strict):
+    """The execution that started this one; only the operator may set it."""
+
+    name: DnsName = Field(description="Name of the parent Execution.")
+    uid: str = Field(min_length=1, description="uid of the parent Execution.")
+    ref: TaskRef = Field(description="The parent's SUB_WORKFLOW task.")
+    seq: int = Field(ge=0, description="Sequence number of the event that scheduled it.")
+    depth: int = Field(ge=1, le=20, description="How many executions are above this one.")
+
+
+class Execution(Strict):
+    """A run. Everything but `suspend` is immutable."""
+
+    workflow_ref: NamedReference | None = Field(default=None, description="The Workflow to run.")
+    workflow: Workflow | None = Field(default=None, description="Or an inline definition.")
+    input: JsonObject = Field(default_factory=dict, description="Input of the run.")
+    requested_by: str = Field(
+        min_length=1, max_length=253, description="Who asks for the run: must be the caller."
+    )
+    service_account_name: DnsName = Field(
+        default="default",
+        description="Whose right to `use` tools is asked; the caller must be allowed to `runas` it.",
+    )
+    correlation_id: str = Field(default="", max_length=253, description="Your own id of the run.")
+    suspend: bool = Field(default=False, description="True: running tasks may finish, nothing new starts.")
+    parent: ParentReference | None = Field(
+        default=None, description="Set by the operator on child executions."
+    )
+
+    @model_validator(mode="after")
+    def _one_definition(self) -> Execution:
+        if (self.workflow_ref is None) == (self.workflow is None):
+            raise ValueError("exactly one of workflowRef and workflow must be given")
+        return self
+
+
+class WorkflowIdentity(Strict):
+    """Which definition runs."""
+
+    name: str = Field(default="", description="Name of the Workflow; empty for an inline one.")
+    version: int = Field(default=1, description="Its spec.version.")
+    digest: str = Field(default="", description="SHA-256 of the canonical definition.")
+
+
+class Counts(Strict):
+    """Numbers for a first look."""
+
+    tasks: int = Field(default=0, description="Tasks scheduled so far.")
+    active: int = Field(default=0, description="Tasks that have not ended.")
+    completed: int = Field(default=0, description="Tasks that succeeded.")
+    failed: int = Field(default=0, description="Tasks that failed, timed out or were canceled.")
+    proposals: int = Field(default=0, description="Proposals received.")
+    denied: int = Field(default=0, description="Proposed items that were denied.")
+    refused_facts: int = Field(default=0, description="Reports and signals that came late or did not apply.")
+
+
+class LedgerHead(Strict):
+    """The newest event."""
+
+    seq: int = Field(description="Its sequence number.")
+    hash: str = Field(description="Its hash.")
+
+
+class Ledger(Strict):
+    """The record: every event, chained by hash."""
+
+    head: LedgerHead = Field(description="The newest event.")
+    events: list[JsonObject] = Field(default_factory=list, description="The events, oldest first.")
+
+
+class ExecutionStatus(Strict):
+    """The durable record of a run, and what follows from it."""
+
+    phase: Phase = Field(default=Phase.PENDING, description="Where the run stands.")
+    reason: str = Field(default="", description="Why it did not complete.")
+    waiting_for: str = Field(default="", description="A person or a timer that the run waits for.")
+    conditions: list[Condition] = Field(
+        default_factory=list, description="Complete, Failed, AwaitingApproval."
+    )
+    workflow: WorkflowIdentity | None = Field(default=None, description="Which definition runs.")
+    started_at: str | None = Field(default=None, description="When it started (RFC 3339).")
+    ended_at: str | None = Field(default=None, description="When it ended (RFC 3339).")
+    counts: Counts = Field(default_factory=Counts, description="Numbers for a first look.")
+    progress: str = Field(default="", description="active/completed/total tasks.")
+    tasks: dict[str, JsonObject] = Field(default_factory=dict, description="Where each task stands, by ref.")
+    variables: JsonObject = Field(default_factory=dict, description="Workflow variables.")
+    output: JsonObject | None = Field(default=None, description="Output of the run.")
+    ledger: Ledger | None = Field(default=None, description="The record.")

@@ -1,0 +1,106 @@
+"""The Policy resource: what may be proposed, what needs a person, and the budgets.
+
+Deny wins over RequireApproval, which wins over Allow; where no rule matches, the answer is Deny.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from .meta import Condition, Seconds, Strict, ToolName
+from .toolcatalog import Effect
+from .workflow import TaskType
+
+
+class Mode(StrEnum):
+    """Whether the rules bind or are only recorded."""
+
+    ENFORCE = "Enforce"
+    AUDIT = "Audit"
+
+
+class Scope(StrEnum):
+    """Which tasks the rules bind."""
+
+    PROPOSED = "Proposed"
+    ALL = "All"
+
+
+class RuleDecision(StrEnum):
+    """What a matching rule says."""
+
+    ALLOW = "Allow"
+    REQUIRE_APPROVAL = "RequireApproval"
+    DENY = "Deny"
+
+
+class Match(Strict):
+    """Which items a rule is about: each given list must contain the item's value."""
+
+    tools: list[ToolName] = Field(default_factory=list, description="Names of tools.")
+    effects: list[Effect] = Field(default_factory=list, description="Effects of tools.")
+    types: list[TaskType] = Field(
+        default_factory=list, description="Task types other than SIMPLE, for example HUMAN or WAIT."
+    )
+
+
+class Approval(Strict):
+    """How a person's consent is given."""
+
+    count: int = Field(default=1, ge=1, le=10, description="Distinct people who must approve.")
+    timeout_seconds: Seconds = Field(default=3600, ge=1, description="Without consent by then: denied.")
+    not_requester: bool = Field(default=True, description="Who requested the execution may not approve.")
+
+
+class Rule(Strict):
+    """One rule: who it is about (`match`), when it holds (`when`), and what it says."""
+
+    name: str = Field(min_length=1, max_length=63, description="Name; stands in the verdict.")
+    match: Match = Field(default_factory=Match, description="Which items; empty: every item.")
+    when: str | None = Field(
+        default=None,
+        max_length=4096,
+        description="CEL over item, tool, execution, proposal, now; must be a bool.",
+    )
+    decision: RuleDecision = Field(description="Allow, RequireApproval or Deny.")
+    approval: Approval = Field(default_factory=Approval, description="For RequireApproval.")
+    message: str = Field(default="", max_length=1024, description="What people and the agent are told.")
+
+
+class Limits(Strict):
+    """Budgets of one execution. Unset means the default; there is no unlimited."""
+
+    turns: int = Field(default=12, ge=1, le=1000, description="Turns of each agent task.")
+    tasks: int = Field(default=200, ge=1, le=100_000, description="Proposed tasks of the execution.")
+    tasks_per_proposal: int = Field(default=10, ge=1, le=1000, description="Items of one proposal.")
+    concurrent_tasks: int = Field(default=20, ge=1, le=1000, description="Jobs at a time; more wait.")
+    depth: int = Field(default=3, ge=1, le=20, description="Nesting of proposals and child executions.")
+    rejections: int = Field(
+        default=3,
+        ge=1,
+        le=100,
+        description="Consecutive turns with nothing allowed, after which the agent fails.",
+    )
+    tokens: int = Field(default=200_000, ge=1, description="Tokens in and out of all agents together.")
+    duration_seconds: Seconds = Field(default=7200, ge=1, description="Time since the execution's start.")
+
+
+class Policy(Strict):
+    """Rules and budgets for the executions whose workflow names it."""
+
+    mode: Mode = Field(default=Mode.ENFORCE, description="Audit records what would be denied and allows it.")
+    scope: Scope = Field(default=Scope.PROPOSED, description="All binds authored tasks too.")
+    limits: Limits = Field(default_factory=Limits, description="Budgets.")
+    rules: list[Rule] = Field(default_factory=list, max_length=256, description="The rules.")
+
+
+class PolicyStatus(Strict):
+    """What the operator says of a policy."""
+
+    conditions: list[Condition] = Field(
+        default_factory=list,
+        description="Valid: it can be judged by. A policy that is not denies everything.",
+    )
+    digest: str = Field(default="", description="SHA-256 of the canonical spec.")

@@ -1,0 +1,52 @@
+"""The Signal resource: what a person or a system says to an execution. Immutable.
+
+Who may send which type is decided at admission, where the caller's groups are known; `by` must be
+the caller.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from .meta import Condition, DnsName, JsonObject, Strict, TaskRef
+
+
+class SignalType(StrEnum):
+    """What is asked of the execution."""
+
+    APPROVE = "Approve"
+    REJECT = "Reject"
+    COMPLETE = "Complete"
+    FAIL = "Fail"
+    PAUSE = "Pause"
+    RESUME = "Resume"
+    TERMINATE = "Terminate"
+
+
+class Signal(Strict):
+    """One message to one execution."""
+
+    execution: DnsName = Field(description="Name of the Execution.")
+    execution_uid: str = Field(alias="executionUID", min_length=1, description="uid of the Execution.")
+    type: SignalType = Field(description="What is asked.")
+    ref: TaskRef | None = Field(default=None, description="Task: for Approve, Reject, Complete and Fail.")
+    tool: str | None = Field(
+        default=None, max_length=64, description="Approve, Reject: the tool (or task type) of the gated item."
+    )
+    item_digest: str | None = Field(
+        default=None, max_length=80, description="Approve, Reject: digest of the item that was shown."
+    )
+    by: str = Field(min_length=1, max_length=253, description="Who sends it: must be the caller.")
+    payload: JsonObject = Field(
+        default_factory=dict, description="Complete: the output. Others: {reason: …}."
+    )
+
+
+class SignalStatus(Strict):
+    """What became of a signal."""
+
+    conditions: list[Condition] = Field(
+        default_factory=list, description="Accepted: it took effect, or why it was refused."
+    )

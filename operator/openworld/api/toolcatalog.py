@@ -1,0 +1,132 @@
+"""The ToolCatalog resource: the tools that may be run, kept in Git by the people who own them.
+
+A tool's `run` is the operator's configuration; the model's input never reaches it. Nothing here
+is read from a run's input.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from .meta import Condition, DnsName, JsonObject, Seconds, Strict, ToolName
+from .workflow import Retry
+
+
+class Effect(StrEnum):
+    """What a tool does to the world; policies match on it."""
+
+    READ = "Read"
+    WRITE = "Write"
+    DESTRUCTIVE = "Destructive"
+
+
+class ReportChannel(StrEnum):
+    """How a tool's container says its result."""
+
+    TERMINATION_MESSAGE = "TerminationMessage"
+    TASK_RESULT = "TaskResult"
+
+
+class PullPolicy(StrEnum):
+    """When the kubelet pulls the image (Kubernetes' imagePullPolicy)."""
+
+    ALWAYS = "Always"
+    IF_NOT_PRESENT = "IfNotPresent"
+    NEVER = "Never"
+
+
+class KeyReference(Strict):
+    """One key of a Secret or ConfigMap of the same namespace."""
+
+    name: DnsName = Field(description="Name of the Secret or ConfigMap.")
+    key: str = Field(min_length=1, max_length=253, description="Key within it.")
+
+
+class EnvSource(Strict):
+    """Where an environment variable's value is kept."""
+
+    secret_key_ref: KeyReference | None = Field(default=None, description="A key of a Secret.")
+    config_map_key_ref: KeyReference | None = Field(default=None, description="A key of a ConfigMap.")
+
+
+class EnvVar(Strict):
+    """An environment variable of a tool's container."""
+
+    name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$", description="Name; OPENWORLD_ is reserved.")
+    value: str | None = Field(default=None, max_length=32768, description="A literal value.")
+    value_from: EnvSource | None = Field(default=None, description="A reference to a Secret or ConfigMap.")
+
+
+class Resources(Strict):
+    """Compute resources of a container, as Kubernetes quantities."""
+
+    requests: dict[str, str] = Field(default_factory=dict, description="Guaranteed: cpu, memory.")
+    limits: dict[str, str] = Field(default_factory=dict, description="Upper bounds: cpu, memory.")
+
+
+class Container(Strict):
+    """The container that runs a tool."""
+
+    image: str = Field(min_length=1, max_length=1024, description="Image reference; a digest is best.")
+    image_pull_policy: PullPolicy = Field(default=PullPolicy.IF_NOT_PRESENT, description="When to pull.")
+    command: list[str] = Field(default_factory=list, description="Entry point; unset: the image's.")
+    args: list[str] = Field(default_factory=list, description="Arguments.")
+    env: list[EnvVar] = Field(default_factory=list, description="Environment.")
+    resources: Resources = Field(default_factory=Resources, description="Compute resources.")
+
+
+class Run(Strict):
+    """How a tool runs: as one Job for each attempt."""
+
+    container: Container = Field(description="The container.")
+    service_account_name: DnsName | None = Field(
+        default=None, description="Service account of the pod. Unset: openworld-task."
+    )
+    report: ReportChannel = Field(
+        default=ReportChannel.TERMINATION_MESSAGE,
+        description="TaskResult for workers with the SDK: ending without a report is then a failure, and "
+        "only then does the pod get an API token (unless serviceAccountName is set).",
+    )
+
+
+class Tool(Strict):
+    """One tool: what it takes, what it does, how it runs."""
+
+    name: ToolName = Field(description="Name; valid for every model's tool calling.")
+    description: str = Field(default="", max_length=4096, description="What the model is told of it.")
+    input_schema: JsonObject = Field(description="JSON Schema of the input.")
+    output_schema: JsonObject | None = Field(default=None, description="JSON Schema of the output.")
+    effect: Effect = Field(description="Read, Write or Destructive.")
+    run: Run = Field(description="How it runs.")
+    retry: Retry = Field(default_factory=Retry, description="Retries of a failed attempt.")
+    timeout_seconds: Seconds = Field(
+        default=300, ge=1, description="An attempt longer than this is TimedOut."
+    )
+    idempotent: bool = Field(
+        default=False,
+        description="Running twice does no harm. Otherwise a Write or Destructive attempt whose "
+        "outcome is unknown is not retried.",
+    )
+
+
+class ToolCatalog(Strict):
+    """A list of tools under one owner."""
+
+    tools: list[Tool] = Field(default_factory=list, max_length=256, description="The tools.")
+
+
+class ToolStatus(Strict):
+    """A tool as the operator accepted it."""
+
+    name: str = Field(description="Name of the tool.")
+    digest: str = Field(description="SHA-256 of its canonical definition.")
+
+
+class ToolCatalogStatus(Strict):
+    """What the operator says of a catalog."""
+
+    conditions: list[Condition] = Field(default_factory=list, description="Valid: its tools can be run.")
+    digest: str = Field(default="", description="SHA-256 of the canonical spec.")
+    tools: list[ToolStatus] = Field(default_factory=list, description="The accepted tools.")

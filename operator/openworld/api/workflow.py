@@ -1,0 +1,175 @@
+"""The Workflow resource: a definition in Conductor's task language.
+
+Source of the field names and their meaning: Conductor OSS 3.32 workflow definitions. The model
+says only what a definition looks like; whether it makes sense is `openworld.language.checks`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from .meta import Condition, DnsName, JsonObject, NamedReference, Seconds, Strict, TaskRef
+
+
+class TaskType(StrEnum):
+    """The task types of the language. Values are Conductor's names."""
+
+    SIMPLE = "SIMPLE"
+    AGENT = "AGENT"
+    FORK_JOIN = "FORK_JOIN"
+    FORK_JOIN_DYNAMIC = "FORK_JOIN_DYNAMIC"
+    JOIN = "JOIN"
+    SWITCH = "SWITCH"
+    SUB_WORKFLOW = "SUB_WORKFLOW"
+    HUMAN = "HUMAN"
+    WAIT = "WAIT"
+    INLINE = "INLINE"
+    SET_VARIABLE = "SET_VARIABLE"
+    TERMINATE = "TERMINATE"
+
+
+class EvaluatorType(StrEnum):
+    """How an expression of SWITCH or INLINE is evaluated."""
+
+    VALUE_PARAM = "value-param"
+    JAVASCRIPT = "javascript"
+    GRAALJS = "graaljs"
+    JQ = "jq"
+    CEL = "cel"
+
+
+class RetryLogic(StrEnum):
+    """How the delay before a retry grows with the attempt."""
+
+    FIXED = "FIXED"
+    LINEAR_BACKOFF = "LINEAR_BACKOFF"
+    EXPONENTIAL_BACKOFF = "EXPONENTIAL_BACKOFF"
+
+
+class Retry(Strict):
+    """When a failed attempt is followed by another. Unset fields take Conductor's defaults."""
+
+    count: int = Field(default=3, ge=0, le=100, description="Attempts after the first.")
+    logic: RetryLogic = Field(default=RetryLogic.FIXED, description="How the delay grows.")
+    delay_seconds: Seconds = Field(default=60, description="Delay before the first retry, in seconds.")
+    max_delay_seconds: Seconds = Field(
+        default=0, description="Upper bound of the delay, in seconds; 0 means no bound."
+    )
+    backoff_scale_factor: int = Field(default=1, ge=1, le=100, description="Factor of LINEAR_BACKOFF.")
+
+
+class SubWorkflowParam(Strict):
+    """What a SUB_WORKFLOW task starts."""
+
+    name: DnsName = Field(description="Name of the Workflow.")
+    version: int | None = Field(
+        default=None, ge=1, description="Refused unless the Workflow has this version."
+    )
+
+
+_SHORT = {"ref": "taskReferenceName", "input": "inputParameters"}
+
+
+class Task(Strict):
+    """One task of a workflow: what people author and what an agent proposes are the same thing.
+
+    Short form, accepted wherever a task is written: `ref` for `taskReferenceName`, `input` for
+    `inputParameters`, and a tool's name as `type`. It is stored in the long form.
+    """
+
+    name: str = Field(
+        default="", max_length=253, description="The catalog tool of a SIMPLE task; a label for others."
+    )
+    task_reference_name: TaskRef = Field(
+        description="Unique within the workflow; how expressions name this task."
+    )
+    type: TaskType = Field(default=TaskType.SIMPLE, description="Task type.")
+    description: str = Field(default="", max_length=4096, description="For people.")
+    input_parameters: JsonObject = Field(
+        default_factory=dict, description="Input; may hold ${…} expressions."
+    )
+    optional: bool = Field(default=False, description="A failure does not fail the workflow.")
+    permissive: bool = Field(
+        default=False, description="A failure lets what runs beside it finish, and then fails the workflow."
+    )
+    start_delay: Seconds = Field(default=0, description="Seconds between being scheduled and being run.")
+    retry_count: int | None = Field(
+        default=None, ge=0, le=100, description="Overrides the tool's retry count."
+    )
+    depends_on: list[TaskRef] | None = Field(
+        default=None, description="Start when these refs of the same array are done, instead of in order."
+    )
+    join_on: list[TaskRef] = Field(default_factory=list, description="JOIN: the refs to wait for.")
+    evaluator_type: EvaluatorType = Field(
+        default=EvaluatorType.VALUE_PARAM, description="SWITCH, INLINE: how `expression` is evaluated."
+    )
+    expression: str = Field(default="", max_length=65536, description="SWITCH, INLINE: the expression.")
+    decision_cases: dict[str, list[Task]] = Field(
+        default_factory=dict, description="SWITCH: tasks by value of the expression."
+    )
+    default_case: list[Task] = Field(default_factory=list, description="SWITCH: tasks when no case matches.")
+    fork_tasks: list[list[Task]] = Field(default_factory=list, description="FORK_JOIN: the branches.")
+    dynamic_fork_tasks_param: str = Field(
+        default="dynamicTasks", description="FORK_JOIN_DYNAMIC: input that holds the list of tasks."
+    )
+    dynamic_fork_tasks_input_param_name: str = Field(
+        default="dynamicTasksInput", description="FORK_JOIN_DYNAMIC: input that maps ref to input."
+    )
+    sub_workflow_param: SubWorkflowParam | None = Field(
+        default=None, description="SUB_WORKFLOW: what is started."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_short_form(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        data = dict(data)
+        for short, long in _SHORT.items():
+            if short in data:
+                if long in data:
+                    raise ValueError(
+                        f"both {short} and {long} are given; {short} is the short form of {long}"
+                    )
+                data[long] = data.pop(short)
+        kind = data.get("type")
+        known = kind is None or isinstance(kind, TaskType) or kind in TaskType.__members__
+        if not known and isinstance(kind, str) and not kind.isupper():
+            if data.get("name", kind) != kind:
+                raise ValueError(f"type {kind!r} is a tool's name, and name says {data['name']!r}")
+            data |= {"name": kind, "type": TaskType.SIMPLE.value}
+        return data
+
+
+class Workflow(Strict):
+    """A definition: what a run of it does, in which order, with which tools and under which policy."""
+
+    description: str = Field(default="", max_length=4096, description="For people.")
+    version: int = Field(default=1, ge=1, description="Version of the definition.")
+    input_schema: JsonObject | None = Field(
+        default=None, description="JSON Schema that the input of a run must satisfy."
+    )
+    tasks: list[Task] = Field(min_length=1, description="The tasks, run in order.")
+    output_parameters: JsonObject | None = Field(
+        default=None, description="Output of a run; may hold ${…}. Unset: the output of the last task."
+    )
+    variables: JsonObject = Field(default_factory=dict, description="Initial workflow variables.")
+    timeout_seconds: Seconds = Field(
+        default=0, description="A run longer than this is TimedOut; 0 means no limit."
+    )
+    catalogs: list[DnsName] = Field(
+        default_factory=list, description="ToolCatalogs whose tools tasks may name."
+    )
+    policy_ref: NamedReference | None = Field(
+        default=None, description="Policy for proposals. Unset: nothing proposed is allowed."
+    )
+
+
+class WorkflowStatus(Strict):
+    """What the operator says of a definition."""
+
+    conditions: list[Condition] = Field(default_factory=list, description="Valid: the definition can be run.")
+    digest: str = Field(default="", description="SHA-256 of the canonical spec.")

@@ -1,0 +1,1 @@
+"""The engine: `decide`, `evolve`, `desired`. Pure; everything it knows is handed to it."""

@@ -1,0 +1,103 @@
+"""One decision: from facts to events, repeated until nothing follows.
+
+A `Pass` owns a state. Facts are taken first; then whatever follows from the state follows, in a
+fixed order, until there is nothing more or something must be looked up (`needs`). Looked-up answers
+are handed in and the pass goes on. The events of a pass are recorded by one conditional write.
+
+Judgement is here and in the modules this one calls; `evolve` only keeps the books.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from openworld.api import JsonObject
+from openworld.api.meta import Json
+from openworld.language.canonical import normalise
+from openworld.language.expressions import resolve
+from openworld.ledger import EventType, genesis, seal
+
+from .evolve import evolve
+from .facts import Fact
+from .needs import Answer, Need
+from .state import Scope, State
+
+
+class Pass:
+    """One decision over one state. `events` are new and sealed; `state` includes them."""
+
+    def __init__(self, state: State, now_ms: int) -> None:
+        self.state = state
+        self.now_ms = max(now_ms, state.last_at_ms)
+        self.events: list[JsonObject] = []
+        self.accepted: list[str] = []
+        self.refused: list[tuple[Fact, str]] = []
+        self.answers: Mapping[Need, Answer] = {}
+        self.needs: set[Need] = set()
+        self.wake_at_ms: int | None = None
+        self._waiting: list[Fact] = []
+
+    def take(self, facts: Iterable[Fact]) -> None:
+        """Hand in what the world said; `run` consumes it."""
+        self._waiting.extend(facts)
+
+    def run(self, answers: Mapping[Need, Answer]) -> frozenset[Need]:
+        """Go as far as the answers reach. Returns what must be looked up before going on."""
+        from . import facts_in, flow
+
+        self.answers, self.needs = answers, set()
+        self.wake_at_ms = None
+        if flow.has_begun(self):
+            waiting, self._waiting = self._waiting, []
+            for fact in waiting:
+                facts_in.consume(self, fact)
+            flow.advance(self)
+        return frozenset(self.needs)
+
+    def emit(self, kind: EventType, **data: Any) -> JsonObject:
+        """Record one event and evolve the state by it. Nulls are left out."""
+        state = self.state
+        body = normalise({key: value for key, value in data.items() if value is not None})
+        prev = state.head_hash or genesis(state.uid, body.get("definition"), state.spec.input)
+        event = seal(kind, body, seq=state.head_seq + 1, at_ms=self.now_ms, prev=prev)
+        evolve(state, event)
+        self.events.append(event)
+        return event
+
+    def ask(self, need: Need) -> Answer | None:
+        """The answer to a need, or None after noting that it must be looked up."""
+        answer = self.answers.get(need)
+        if answer is None:
+            self.needs.add(need)
+        return answer
+
+    def refuse(self, fact: Fact, reason: str, **data: Any) -> None:
+        """Record that a fact came late or does not apply. It changes nothing else."""
+        fact_id = getattr(fact, "id", "")
+        self.refused.append((fact, reason))
+        self.emit(EventType.FACT_REFUSED, fact=type(fact).__name__, facts=[fact_id], reason=reason, **data)
+
+    def wake_at(self, at_ms: int) -> None:
+        """Ask to be run again at a time (epoch, milliseconds) even if nothing happens."""
+        self.wake_at_ms = at_ms if self.wake_at_ms is None else min(self.wake_at_ms, at_ms)
+
+
+def resolved(value: Json, state: State, scope: Scope) -> Json:
+    """The value with its expressions resolved in a scope, in canonical form.
+
+    Raises `ExpressionError` or `NotCanonical` with a reason for people.
+    """
+    from .views import ExpressionScope
+
+    return normalise(resolve(value, ExpressionScope(state, scope)))
+
+
+def decide(
+    state: State, facts: Iterable[Fact], answers: Mapping[Need, Answer], now_ms: int
+) -> tuple[list[JsonObject], State, frozenset[Need]]:
+    """The decider as one function: events, the state they lead to, and what is still to be asked."""
+    decision = Pass(state, now_ms)
+    decision.take(facts)
+    needs = decision.run(answers)
+    return decision.events, decision.state, needs

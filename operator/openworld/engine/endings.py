@@ -1,0 +1,150 @@
+"""How attempts, tasks and executions end badly: retry, feedback, or the end of the run."""
+
+from __future__ import annotations
+
+from openworld.api import Effect, JsonObject, TaskStatus, TaskType
+from openworld.api.workflow import Retry, RetryLogic
+from openworld.ledger import EventType, rfc3339
+
+from .decide import Pass
+from .state import Scope, TaskState
+
+_LONGEST_DELAY_MS = 365 * 86_400_000
+
+
+def retry_policy(p: Pass, task: TaskState) -> Retry | None:
+    """When a failed attempt is followed by another; None for tasks that are never retried."""
+    if task.type is TaskType.SIMPLE and task.tool_digest in p.state.tools:
+        retry = p.state.tools[task.tool_digest].retry
+    elif task.type is TaskType.AGENT and task.agent_digest in p.state.agents:
+        retry = p.state.agents[task.agent_digest][1].retry
+    else:
+        return None
+    count = task.definition.retry_count
+    return retry if count is None else retry.model_copy(update={"count": count})
+
+
+def retry_delay_ms(retry: Retry, attempt: int) -> int:
+    """Delay in milliseconds before the attempt that follows attempt `attempt` (from 0)."""
+    delay = retry.delay_seconds * 1000
+    if retry.logic is RetryLogic.LINEAR_BACKOFF:
+        delay *= retry.backoff_scale_factor * (attempt + 1)
+    elif retry.logic is RetryLogic.EXPONENTIAL_BACKOFF:
+        delay <<= min(attempt, 32)
+    if retry.max_delay_seconds:
+        delay = min(delay, retry.max_delay_seconds * 1000)
+    return min(delay, _LONGEST_DELAY_MS)
+
+
+def fail_attempt(
+    p: Pass,
+    task: TaskState,
+    reason: str,
+    *,
+    kind: EventType = EventType.TASK_FAILED,
+    terminal: bool = False,
+    fact: str | None = None,
+    output: JsonObject | None = None,
+) -> None:
+    """An attempt failed: another follows if its retry policy has one left, else the task failed."""
+    retry = retry_policy(p, task)
+    facts = [fact] if fact else None
+    if retry is None or terminal or task.attempt >= retry.count:
+        fail_task(
+            p,
+            task.ref,
+            p.state.scope_of(task),
+            reason,
+            kind=kind,
+            terminal=terminal,
+            fact=fact,
+            output=output,
+        )
+        return
+    p.emit(kind, ref=task.ref, attempt=task.attempt, reason=reason, willRetry=True, facts=facts)
+    p.emit(
+        EventType.RETRY_SCHEDULED,
+        ref=task.ref,
+        attempt=task.attempt + 1,
+        turn=task.turn.number if task.turn and task.type is TaskType.AGENT else None,
+        notBefore=rfc3339(p.now_ms + retry_delay_ms(retry, task.attempt)),
+        cause=reason,
+    )
+
+
+def fail_task(
+    p: Pass,
+    ref: str,
+    scope: Scope,
+    reason: str,
+    *,
+    kind: EventType = EventType.TASK_FAILED,
+    terminal: bool = False,
+    fact: str | None = None,
+    output: JsonObject | None = None,
+) -> None:
+    """A task failed for good: told to the agent, tolerated, or the end of the run."""
+    definition = next(task for task in scope.tasks if task.task_reference_name == ref)
+    status = TaskStatus.FAILED_WITH_TERMINAL_ERROR if terminal else TaskStatus.FAILED
+    if kind is EventType.TASK_TIMED_OUT:
+        status = TaskStatus.TIMED_OUT
+    if definition.optional:
+        status = TaskStatus.COMPLETED_WITH_ERRORS
+    existing = p.state.tasks.get(ref)
+    p.emit(
+        kind,
+        ref=ref,
+        scope=scope.id,
+        attempt=existing.attempt if existing else 0,
+        status=status.value,
+        reason=reason,
+        output=output,
+        permissive=True if definition.permissive and not scope.feedback and not definition.optional else None,
+        facts=[fact] if fact else None,
+    )
+    if definition.optional or definition.permissive or scope.feedback:
+        return
+    fail_execution(p, f"task {ref} failed: {reason}", task=ref)
+
+
+def unsafe_to_repeat(p: Pass, task: TaskState) -> bool:
+    """Whether running the tool again could do harm, when nobody knows what the attempt did."""
+    tool = p.state.tools.get(task.tool_digest)
+    return tool is not None and tool.effect is not Effect.READ and not tool.idempotent
+
+
+def outcome_unknown(p: Pass, task: TaskState, reason: str, *, fact: str | None = None) -> None:
+    """An attempt ended and nobody knows whether it did its work: never repeated by itself."""
+    p.emit(EventType.OUTCOME_UNKNOWN, ref=task.ref, attempt=task.attempt, reason=reason)
+    fail_attempt(
+        p,
+        task,
+        f"OutcomeUnknown: {reason}; the tool is not idempotent, so it is not run again by itself",
+        terminal=True,
+        fact=fact,
+    )
+
+
+def time_out(p: Pass, task: TaskState) -> None:
+    """An attempt took longer than it may."""
+    if task.started_at_ms is None:
+        reason = "the attempt did not start in time: its pod was not scheduled or its image not pulled"
+    else:
+        reason = f"the attempt ran longer than its timeout (started {rfc3339(task.started_at_ms)})"
+        if unsafe_to_repeat(p, task):
+            p.emit(EventType.OUTCOME_UNKNOWN, ref=task.ref, attempt=task.attempt, reason=reason)
+            fail_attempt(p, task, f"OutcomeUnknown: {reason}", kind=EventType.TASK_TIMED_OUT, terminal=True)
+            return
+    fail_attempt(p, task, reason, kind=EventType.TASK_TIMED_OUT)
+
+
+def cancel_active(p: Pass, reason: str) -> None:
+    """Cancel every task that has not ended."""
+    for task in reversed(p.state.active_tasks()):
+        p.emit(EventType.TASK_CANCELED, ref=task.ref, reason=reason)
+
+
+def fail_execution(p: Pass, reason: str, *, task: str | None = None) -> None:
+    """End the run as Failed: what still runs is canceled."""
+    cancel_active(p, "the execution failed")
+    p.emit(EventType.EXECUTION_FAILED, reason=reason, failedTask=task)

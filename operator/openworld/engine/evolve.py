@@ -1,0 +1,331 @@
+"""How an event changes the state: bookkeeping without judgement. It never fails on a verified ledger.
+
+Whatever was judged or computed stands in the event, so a replay needs no script, policy or model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from openworld.api import Agent, JsonObject, Phase, Task, TaskStatus, TaskType, Tool, Workflow
+from openworld.api.policy import Limits
+from openworld.language.canonical import canonical
+from openworld.ledger import EventType, epoch_ms
+
+from .scopes import close_if_done, open_scope
+from .state import ROOT, Gate, Scope, State, TaskState, Turn
+
+Handler = Callable[[State, JsonObject, int], None]
+_HANDLERS: dict[EventType, Handler] = {}
+
+
+def evolve(state: State, event: JsonObject) -> State:
+    """Apply one event in place and return the state."""
+    kind = EventType(event["type"])
+    at_ms = epoch_ms(event["at"])
+    handler = _HANDLERS.get(kind)
+    if handler is not None:
+        handler(state, event, at_ms)
+    for fact in event.get("facts", ()):
+        state.facts.add(fact)
+    state.head_seq, state.head_hash, state.last_at_ms = event["seq"], event["hash"], at_ms
+    state.ledger_bytes += len(canonical(event))
+    return state
+
+
+def fold(state: State, events: Iterable[JsonObject]) -> State:
+    """Apply events in order."""
+    for event in events:
+        evolve(state, event)
+    return state
+
+
+def _on(kind: EventType) -> Callable[[Handler], Handler]:
+    def register(handler: Handler) -> Handler:
+        _HANDLERS[kind] = handler
+        return handler
+
+    return register
+
+
+def definition_of(state: State, ref: str, scope_id: str) -> Task:
+    """The definition of a task in its scope."""
+    return next(task for task in state.scopes[scope_id].tasks if task.task_reference_name == ref)
+
+
+def _enter(state: State, event: JsonObject, status: TaskStatus) -> TaskState:
+    """The task that an event is about; it comes into being with the first event that names it."""
+    ref, scope_id = event["ref"], event.get("scope")
+    task = state.tasks.get(ref)
+    if task is None:
+        if scope_id is None:
+            raise KeyError(ref)
+        task = TaskState(definition=definition_of(state, ref, scope_id), scope=scope_id, status=status)
+        state.tasks[ref] = task
+        state.active[ref] = None
+        scope = state.scopes[scope_id]
+        if scope.proposal_id:
+            task.origin = {"proposal": scope.proposal_id, "item": scope.items[ref]}
+        else:
+            task.origin = {"definition": state.workflow_name or "inline"}
+    return task
+
+
+def _end(state: State, task: TaskState, status: TaskStatus, event: JsonObject, at_ms: int) -> None:
+    task.status = status
+    task.ended_at_ms, task.ended_seq = at_ms, event["seq"]
+    task.wake_at_ms = None
+    task.reason = event.get("reason", "")
+    task.output = event.get("output", task.output if status is TaskStatus.COMPLETED else {})
+    if state.active.pop(task.ref, "absent") == "absent":
+        return
+    if status.is_success:
+        state.completed += 1
+    elif status is not TaskStatus.SKIPPED:
+        state.failed += 1
+    state.last_ended = task.ref
+    scope = state.scope_of(task)
+    scope.remaining -= 1
+    close_if_done(state, scope)
+
+
+@_on(EventType.EXECUTION_STARTED)
+def _started(state: State, event: JsonObject, at_ms: int) -> None:
+    state.phase = Phase.RUNNING
+    state.workflow = Workflow.model_validate(event["definition"])
+    identity = event["workflow"]
+    state.workflow_name, state.workflow_version = identity["name"], identity["version"]
+    state.workflow_digest = identity["digest"]
+    state.started_at_ms = at_ms
+    state.limits = Limits.model_validate(event["limits"])
+    state.variables = dict(state.workflow.variables)
+    open_scope(state, Scope(id=ROOT, tasks=tuple(state.workflow.tasks)))
+
+
+@_on(EventType.EXECUTION_PAUSED)
+def _paused(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: ARG001
+    state.phase, state.paused_by = Phase.PAUSED, event["by"]
+
+
+@_on(EventType.EXECUTION_RESUMED)
+def _resumed(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: ARG001
+    state.phase, state.paused_by = Phase.RUNNING, ""
+
+
+def _ended_as(phase: Phase) -> Handler:
+    def handler(state: State, event: JsonObject, at_ms: int) -> None:
+        state.phase = phase
+        state.ended_at_ms = at_ms
+        state.reason = event.get("reason", "")
+        state.output = event.get("output")
+
+    return handler
+
+
+_HANDLERS[EventType.EXECUTION_COMPLETED] = _ended_as(Phase.COMPLETED)
+_HANDLERS[EventType.EXECUTION_FAILED] = _ended_as(Phase.FAILED)
+_HANDLERS[EventType.EXECUTION_TIMED_OUT] = _ended_as(Phase.TIMED_OUT)
+_HANDLERS[EventType.EXECUTION_TERMINATED] = _ended_as(Phase.TERMINATED)
+
+
+@_on(EventType.TASK_SCHEDULED)
+def _scheduled(state: State, event: JsonObject, at_ms: int) -> None:
+    task = _enter(state, event, TaskStatus.SCHEDULED)
+    task.status, task.gate = TaskStatus.SCHEDULED, None
+    task.seq, task.attempt = event["seq"], 0
+    task.scheduled_at_ms = at_ms
+    task.not_before_ms = epoch_ms(event["notBefore"]) if "notBefore" in event else 0
+    task.input = event["input"]
+    task.wake_at_ms = epoch_ms(event["dueAt"]) if "dueAt" in event else None
+    state.by_seq[task.seq] = task.ref
+    state.scheduled += 1
+    tool = event.get("tool")
+    if tool is not None:
+        task.tool, task.tool_digest = tool["name"], tool["digest"]
+        if "definition" in tool:
+            state.tools[tool["digest"]] = Tool.model_validate(tool["definition"])
+    scope = state.scope_of(task)
+    if task.type is TaskType.FORK_JOIN:
+        for index, branch in enumerate(task.definition.fork_tasks):
+            if branch:
+                _open_branch(state, task, scope, str(index), branch)
+    if task.type in (TaskType.HUMAN, TaskType.WAIT, TaskType.JOIN, TaskType.AGENT):
+        task.status, task.started_at_ms = TaskStatus.IN_PROGRESS, at_ms
+
+
+def _open_branch(state: State, task: TaskState, scope: Scope, name: str, tasks: list[Task]) -> None:
+    open_scope(
+        state,
+        Scope(
+            id=f"{task.ref}/{name}",
+            tasks=tuple(tasks),
+            parent=scope.id,
+            owner=task.ref,
+            proposed=scope.proposed,
+            feedback=scope.feedback,
+            agent_digest=scope.agent_digest,
+            depth=scope.depth,
+        ),
+    )
+
+
+@_on(EventType.TASK_STARTED)
+def _task_started(state: State, event: JsonObject, at_ms: int) -> None:
+    task = state.tasks[event["ref"]]
+    task.status, task.started_at_ms, task.pod = TaskStatus.IN_PROGRESS, at_ms, event.get("pod", "")
+
+
+@_on(EventType.TASK_COMPLETED)
+def _completed(state: State, event: JsonObject, at_ms: int) -> None:
+    _end(state, state.tasks[event["ref"]], TaskStatus.COMPLETED, event, at_ms)
+
+
+@_on(EventType.TASK_FAILED)
+def _failed(state: State, event: JsonObject, at_ms: int) -> None:
+    task = _enter(state, event, TaskStatus.FAILED)
+    if event.get("willRetry"):
+        task.reason = event["reason"]
+        return
+    _end(state, task, TaskStatus(event["status"]), event, at_ms)
+    if event.get("permissive"):
+        state.permissive_failure = task.ref
+
+
+@_on(EventType.TASK_TIMED_OUT)
+def _timed_out(state: State, event: JsonObject, at_ms: int) -> None:
+    state.stopped.add(state.tasks[event["ref"]].seq)
+    _failed(state, event, at_ms)
+
+
+@_on(EventType.TASK_CANCELED)
+def _canceled(state: State, event: JsonObject, at_ms: int) -> None:
+    task = _enter(state, event, TaskStatus.CANCELED)
+    if task.seq >= 0:
+        state.stopped.add(task.seq)
+    _end(state, task, TaskStatus.CANCELED, event, at_ms)
+
+
+@_on(EventType.TASK_SKIPPED)
+def _skipped(state: State, event: JsonObject, at_ms: int) -> None:
+    _end(state, _enter(state, event, TaskStatus.SKIPPED), TaskStatus.SKIPPED, event, at_ms)
+
+
+@_on(EventType.RETRY_SCHEDULED)
+def _retry(state: State, event: JsonObject, at_ms: int) -> None:
+    task = state.tasks[event["ref"]]
+    task.previous_seq, task.seq = task.seq, event["seq"]
+    state.by_seq[task.seq] = task.ref
+    task.attempt = event["attempt"]
+    task.scheduled_at_ms, task.not_before_ms = at_ms, epoch_ms(event["notBefore"])
+    task.input = event.get("input", task.input)
+    task.started_at_ms, task.pod = None, ""
+    task.status = TaskStatus.IN_PROGRESS if task.type is TaskType.AGENT else TaskStatus.SCHEDULED
+
+
+@_on(EventType.BRANCH_TAKEN)
+def _branch(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: ARG001
+    task = state.tasks[event["ref"]]
+    cases = task.definition.decision_cases
+    tasks = cases[event["case"]] if event["matched"] else task.definition.default_case
+    if tasks:
+        _open_branch(state, task, state.scope_of(task), event["case"] or "default", tasks)
+
+
+@_on(EventType.VARIABLE_SET)
+def _variables(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: ARG001
+    state.variables = state.variables | event["variables"]
+
+
+@_on(EventType.TURN_STARTED)
+def _turn(state: State, event: JsonObject, at_ms: int) -> None:
+    task = state.tasks[event["ref"]]
+    agent = event["agent"]
+    task.agent_digest = agent["digest"]
+    if "definition" in agent:
+        state.agents[agent["digest"]] = (agent["name"], Agent.model_validate(agent["definition"]))
+    task.previous_seq, task.seq = None, event["seq"]
+    state.by_seq[task.seq] = task.ref
+    task.attempt, task.scheduled_at_ms, task.not_before_ms = 0, at_ms, 0
+    task.started_at_ms, task.pod = None, ""
+    task.turns.append(Turn(number=event["turn"], context=event["context"]))
+
+
+@_on(EventType.PROPOSAL_RECEIVED)
+def _proposal(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: ARG001
+    task = state.tasks[event["ref"]]
+    if task.turn is None or task.turn.received:
+        task.turns.append(Turn(number=event["turn"]))
+    turn = task.turns[-1]
+    turn.received, turn.proposal_id, turn.content = True, event["proposal"], event["content"]
+    turn.output = event.get("output", {})
+    usage: dict[str, Any] = event.get("usage", {})
+    state.tokens += usage.get("tokensIn", 0) + usage.get("tokensOut", 0)
+    state.proposals += 1
+
+
+@_on(EventType.PROPOSAL_JUDGED)
+def _judged(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: ARG001
+    state.denied += sum(item["decision"] == "Denied" for item in event["items"])
+    if "stage" in event:
+        return
+    turn = state.tasks[event["ref"]].turns[-1]
+    turn.judged, turn.verdict = True, event["items"]
+    turn.problem, turn.answer = event.get("problem", ""), event.get("answer")
+    turn.nothing_allowed = event["nothingAllowed"]
+    state.limits = Limits.model_validate(event["limits"])
+
+
+@_on(EventType.TASKS_MATERIALIZED)
+def _materialized(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: ARG001
+    owner = state.tasks[event["ref"]]
+    around = state.scope_of(owner)
+    tasks = tuple(Task.model_validate(task) for task in event["tasks"])
+    refs = [task.task_reference_name for task in tasks]
+    owner.turns[-1].refs = refs
+    owner.branch_refs = owner.branch_refs + refs
+    state.proposed_tasks += len(tasks)
+    open_scope(
+        state,
+        Scope(
+            id=event["scope"],
+            tasks=tasks,
+            parent=around.id,
+            owner=owner.ref,
+            is_graph=True,
+            proposed=True,
+            feedback=around.feedback or owner.type is TaskType.AGENT,
+            proposal_id=event["proposal"],
+            items=dict(zip(refs, event["items"], strict=True)),
+            aliases=event["aliases"],
+            agent_digest=owner.agent_digest or around.agent_digest,
+            depth=around.depth + 1,
+        ),
+    )
+
+
+@_on(EventType.APPROVAL_REQUESTED)
+def _requested(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: ARG001
+    task = _enter(state, event, TaskStatus.AWAITING_APPROVAL)
+    task.status, task.input = TaskStatus.AWAITING_APPROVAL, event["input"]
+    approval = event["approval"]
+    task.gate = Gate(
+        digest=event["itemDigest"],
+        tool=event["tool"],
+        rule=event["rule"],
+        count=approval["count"],
+        not_requester=approval["notRequester"],
+        expires_at_ms=epoch_ms(event["expiresAt"]),
+    )
+
+
+@_on(EventType.APPROVAL_GIVEN)
+def _approved(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: ARG001
+    gate = state.tasks[event["ref"]].gate
+    if gate is not None:
+        gate.approved_by.append(event["by"])
+
+
+@_on(EventType.FACT_REFUSED)
+def _refused(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: ARG001
+    state.refused_facts += 1

@@ -1,0 +1,108 @@
+"""What the world said: the only way anything outside enters a decision.
+
+A fact has an identity (the report's uid, the signal's uid): the event that it caused names it, so
+it is consumed at most once. Facts carry no judgement; `decide` judges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from openworld.api import JsonObject, Phase, ReportStatus, SignalType
+from openworld.api.meta import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A worker reported on an attempt (a TaskResult, or a termination message).
+
+    `seq` is the sequence number of the event that scheduled the attempt: it names the Job.
+    """
+
+    id: str
+    seq: int
+    status: ReportStatus
+    output: JsonObject | None = None
+    reason: str = ""
+    proposal: Json = None
+    usage: JsonObject | None = None
+    pod: str = ""
+
+
+class Ending(StrEnum):
+    """How a Job ended without a report."""
+
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    TERMINAL_ERROR = "TerminalError"
+    TIMED_OUT = "TimedOut"
+    IMAGE = "ImageUnavailable"
+    NAME_TAKEN = "NameTaken"
+    LOST = "Lost"
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnded:
+    """A Job ended and no report of it exists (the shell has asked the API server).
+
+    LOST means that nobody knows whether the container did its work (node lost, eviction, Job
+    deleted by someone). `reason` is a sentence for people.
+    """
+
+    id: str
+    seq: int
+    ending: Ending
+    reason: str = ""
+    pod: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobStarted:
+    """The container of an attempt runs."""
+
+    seq: int
+    pod: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signaled:
+    """A person or a system sent a Signal; admission has vouched for `by` and for their right."""
+
+    id: str
+    type: SignalType
+    by: str
+    ref: str | None = None
+    tool: str | None = None
+    item_digest: str | None = None
+    payload: JsonObject = field(default_factory=dict)
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildEnded:
+    """A child execution reached its end."""
+
+    id: str
+    seq: int
+    phase: Phase
+    output: JsonObject | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SuspendSet:
+    """The value of `spec.suspend` as it was read with the Execution."""
+
+    suspend: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ParentEnded:
+    """The execution that started this one has ended, or no longer wants it."""
+
+    id: str
+    reason: str
+
+
+Fact = ParentEnded | Report | JobEnded | JobStarted | Signaled | ChildEnded | SuspendSet

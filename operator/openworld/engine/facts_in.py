@@ -1,0 +1,198 @@
+"""What each fact leads to. Every fact is consumed at most once, and a late one changes nothing."""
+
+from __future__ import annotations
+
+from openworld.api import JsonObject, Phase, ReportStatus, TaskType
+from openworld.language.canonical import NotCanonical, canonical, normalise
+from openworld.language.schemas import violations
+from openworld.ledger import EventType
+
+from . import signals
+from .decide import Pass
+from .endings import cancel_active, fail_attempt, fail_task, outcome_unknown, unsafe_to_repeat
+from .facts import (
+    ChildEnded,
+    Ending,
+    Fact,
+    JobEnded,
+    JobStarted,
+    ParentEnded,
+    Report,
+    Signaled,
+    SuspendSet,
+)
+from .state import TaskState
+
+#: An output or a proposal larger than this is refused; the whole record must stay readable.
+PAYLOAD_LIMIT_BYTES = 256 * 1024
+
+
+def consume(p: Pass, fact: Fact) -> None:
+    """Turn one fact into events."""
+    fact_id = getattr(fact, "id", "")
+    if fact_id and fact_id in p.state.facts:
+        return
+    if p.state.is_final:
+        if isinstance(fact, Signaled):
+            p.refused.append((fact, f"the execution has ended as {p.state.phase.value}"))
+        return
+    if fact_id:
+        p.accepted.append(fact_id)
+    match fact:
+        case Report():
+            _report(p, fact)
+        case JobStarted():
+            _job_started(p, fact)
+        case JobEnded():
+            _job_ended(p, fact)
+        case ChildEnded():
+            _child_ended(p, fact)
+        case Signaled():
+            signals.consume(p, fact)
+        case SuspendSet():
+            _suspend(p, fact)
+        case ParentEnded():
+            cancel_active(p, "the parent execution ended")
+            p.emit(EventType.EXECUTION_TERMINATED, reason=fact.reason, by="parent", facts=[fact.id])
+
+
+def _attempt(p: Pass, seq: int) -> TaskState | None:
+    """The task whose present attempt was scheduled by event `seq`, if it still runs."""
+    ref = p.state.by_seq.get(seq)
+    task = p.state.tasks.get(ref) if ref is not None else None
+    if task is None or task.seq != seq or task.status.is_final:
+        return None
+    if task.turn is not None and task.turn.received:
+        return None
+    return task
+
+
+def _report(p: Pass, fact: Report) -> None:
+    task = _attempt(p, fact.seq)
+    if task is None:
+        p.refuse(fact, "the attempt it reports on is over", ref=p.state.by_seq.get(fact.seq))
+        return
+    if fact.status is ReportStatus.FAILED or fact.status is ReportStatus.FAILED_WITH_TERMINAL_ERROR:
+        fail_attempt(
+            p,
+            task,
+            fact.reason or "the worker gave no reason",
+            terminal=fact.status is ReportStatus.FAILED_WITH_TERMINAL_ERROR,
+            fact=fact.id,
+            output=_small(fact.output),
+        )
+        return
+    problem = _unusable({"output": fact.output, "proposal": fact.proposal})
+    if problem:
+        fail_attempt(p, task, problem, terminal=True, fact=fact.id)
+    elif task.type is TaskType.AGENT:
+        content = fact.proposal if fact.proposal is not None else {"output": fact.output}
+        _receive_proposal(p, task, fact, content)
+    else:
+        _complete_simple(p, task, fact)
+
+
+def _complete_simple(p: Pass, task: TaskState, fact: Report) -> None:
+    output = fact.output or {}
+    tool = p.state.tools.get(task.tool_digest)
+    if tool is not None and tool.output_schema is not None:
+        broken = violations(tool.output_schema, output)
+        if broken:
+            text = "; ".join(f"{v.path}: {v.message}" for v in broken)
+            fail_attempt(
+                p, task, f"the output breaks the tool's outputSchema: {text}", terminal=True, fact=fact.id
+            )
+            return
+    if fact.proposal is not None:
+        _receive_proposal(p, task, fact, fact.proposal)
+        return
+    p.emit(
+        EventType.TASK_COMPLETED,
+        ref=task.ref,
+        attempt=task.attempt,
+        output=output,
+        pod=fact.pod or None,
+        facts=[fact.id],
+    )
+
+
+def _receive_proposal(p: Pass, task: TaskState, fact: Report, content: object) -> None:
+    number = task.turn.number if task.turn is not None and not task.turn.received else len(task.turns) + 1
+    p.emit(
+        EventType.PROPOSAL_RECEIVED,
+        ref=task.ref,
+        turn=number,
+        proposal=f"p-{p.state.proposals + 1}",
+        content=content,
+        output=None if task.type is TaskType.AGENT else fact.output or {},
+        usage=fact.usage,
+        pod=fact.pod or None,
+        facts=[fact.id],
+    )
+
+
+def _unusable(value: JsonObject) -> str:
+    try:
+        size = len(canonical(normalise(value)))
+    except NotCanonical as error:
+        return f"InvalidReport: {error}"
+    if size > PAYLOAD_LIMIT_BYTES:
+        return (
+            f"OutputTooLarge: the report has {size} bytes, the limit is {PAYLOAD_LIMIT_BYTES}; "
+            "store large data elsewhere and return a reference to it"
+        )
+    return ""
+
+
+def _small(output: JsonObject | None) -> JsonObject | None:
+    return output if output and not _unusable(output) else None
+
+
+def _job_started(p: Pass, fact: JobStarted) -> None:
+    task = _attempt(p, fact.seq)
+    if task is not None and task.started_at_ms is None:
+        p.emit(EventType.TASK_STARTED, ref=task.ref, attempt=task.attempt, pod=fact.pod)
+
+
+def _job_ended(p: Pass, fact: JobEnded) -> None:
+    task = _attempt(p, fact.seq)
+    if task is None:
+        return
+    reason = fact.reason or "its Job ended without a report"
+    if fact.ending in (Ending.SUCCEEDED, Ending.LOST, Ending.TIMED_OUT) and unsafe_to_repeat(p, task):
+        outcome_unknown(p, task, reason, fact=fact.id)
+        return
+    terminal = fact.ending in (Ending.TERMINAL_ERROR, Ending.NAME_TAKEN)
+    kind = EventType.TASK_TIMED_OUT if fact.ending is Ending.TIMED_OUT else EventType.TASK_FAILED
+    text = f"NameTaken: {reason}" if fact.ending is Ending.NAME_TAKEN else reason
+    if fact.ending is Ending.IMAGE:
+        text = f"ImageUnavailable: {reason}"
+    fail_attempt(p, task, text, kind=kind, terminal=terminal, fact=fact.id)
+
+
+def _child_ended(p: Pass, fact: ChildEnded) -> None:
+    task = _attempt(p, fact.seq)
+    if task is None:
+        return
+    if fact.phase is Phase.COMPLETED:
+        p.emit(
+            EventType.TASK_COMPLETED,
+            ref=task.ref,
+            attempt=task.attempt,
+            output=fact.output or {},
+            facts=[fact.id],
+        )
+        return
+    kind = EventType.TASK_TIMED_OUT if fact.phase is Phase.TIMED_OUT else EventType.TASK_FAILED
+    reason = f"the child execution ended as {fact.phase.value}: {fact.reason}"
+    fail_task(
+        p, task.ref, p.state.scope_of(task), reason, kind=kind, fact=fact.id, output=fact.output or None
+    )
+
+
+def _suspend(p: Pass, fact: SuspendSet) -> None:
+    by_spec = "spec.suspend"
+    if fact.suspend and not p.state.paused_by:
+        p.emit(EventType.EXECUTION_PAUSED, by=by_spec)
+    elif not fact.suspend and p.state.paused_by == by_spec:
+        p.emit(EventType.EXECUTION_RESUMED, by=by_spec)

@@ -1,0 +1,298 @@
+"""Where the engine asks governance: a proposal is judged, and each task once more before it starts.
+
+One path: authored, forked and proposed tasks go through the same validator. What differs is whether
+policy binds (authored tasks: only where the policy says `scope: All`) and whose catalogs count.
+"""
+
+from __future__ import annotations
+
+from openworld.api import JsonObject, Policy, Strict, Task, TaskStatus, TaskType, ToolCatalog
+from openworld.api.policy import Approval
+from openworld.api.policy import Scope as PolicyScope
+from openworld.governance import (
+    AgentSource,
+    CatalogSource,
+    Decision,
+    ExecutionFacts,
+    ItemVerdict,
+    PolicySource,
+    Question,
+    Spent,
+    Verdict,
+    item_digest,
+    judge,
+    judge_task,
+)
+from openworld.language.canonical import digest
+from openworld.language.schemas import violations
+from openworld.ledger import EventType, rfc3339
+
+from .context import visible_refs
+from .decide import Pass
+from .endings import fail_execution, fail_task
+from .needs import Definition, DefinitionKind, NeedAccess, NeedDefinition
+from .state import Scope, TaskState
+
+
+def digest_of(model: Strict) -> str:
+    """SHA-256 of a definition's canonical form, as people wrote it."""
+    return digest(model.wire())
+
+
+def admit(p: Pass, scope: Scope, definition: Task, task_input: JsonObject) -> JsonObject | None:
+    """What the TaskScheduled event says of a task that may start; None when it may not (yet).
+
+    A denied task has failed and a gated one waits for a person when this returns None.
+    """
+    if not _must_judge(p, scope, definition):
+        return None if p.needs else {}
+    ref = definition.task_reference_name
+    question = _question(p, scope, proposer=scope.owner or ref, own_ref=ref)
+    if question is None:
+        return None
+    verdict = judge_task(question, definition, task_input)
+    if not _has_access_answers(p, verdict):
+        return None
+    item = verdict.items[0]
+    if item.decision is Decision.DENIED:
+        _deny(p, scope, ref, verdict)
+        return None
+    if item.decision is Decision.NEEDS_APPROVAL and not _is_approved(p, scope, item, verdict, task_input):
+        return None
+    return _tool_data(p, item)
+
+
+def _must_judge(p: Pass, scope: Scope, definition: Task) -> bool:
+    if definition.type is TaskType.SIMPLE or scope.proposed:
+        return True
+    if p.state.spec.workflow is not None:
+        return definition.type is not TaskType.JOIN
+    return _binds_all(p) and definition.type is not TaskType.JOIN
+
+
+def _binds_all(p: Pass) -> bool:
+    return any(s.policy is not None and s.policy.scope is PolicyScope.ALL for s in _policies(p) or ())
+
+
+def _has_access_answers(p: Pass, verdict: Verdict) -> bool:
+    account = p.state.spec.service_account_name
+    for tool in sorted(verdict.needs_access):
+        p.ask(NeedAccess(account, tool))
+    return not verdict.needs_access
+
+
+def _deny(p: Pass, scope: Scope, ref: str, verdict: Verdict) -> None:
+    item = verdict.items[0]
+    p.emit(
+        EventType.PROPOSAL_JUDGED,
+        ref=ref,
+        stage="BeforeStart",
+        items=[item.record()],
+        **_sources(verdict),
+    )
+    fail_task(p, ref, scope, f"Denied ({item.check}, {item.rule}): {item.reason}", terminal=True)
+
+
+def _is_approved(p: Pass, scope: Scope, item: ItemVerdict, verdict: Verdict, task_input: JsonObject) -> bool:
+    """Whether people have approved exactly this item; asks them when they have not."""
+    ref = item.ref
+    shown = item_digest(
+        execution_uid=p.state.uid,
+        ref=ref,
+        generation=0,
+        resolved_input=task_input,
+        tool_digest=item.tool_digest,
+        policy_digests=[value for _, value in verdict.policies],
+    )
+    existing = p.state.tasks.get(ref)
+    if existing is not None and existing.gate is not None and existing.gate.digest == shown:
+        return not existing.gate.is_open
+    approval = item.approval or Approval()
+    p.emit(
+        EventType.APPROVAL_REQUESTED,
+        ref=ref,
+        scope=scope.id,
+        tool=item.tool.name if item.tool is not None else item_type(item),
+        itemDigest=shown,
+        rule=item.rule,
+        reason=item.reason or None,
+        approval=approval.model_dump(mode="json", by_alias=True),
+        input=task_input,
+        expiresAt=rfc3339(p.now_ms + approval.timeout_seconds * 1000),
+        **_sources(verdict),
+    )
+    return False
+
+
+def item_type(item: ItemVerdict) -> str:
+    """The task type of an item that is not a tool, as an approval names it."""
+    return item.task.type.value if item.task is not None else ""
+
+
+def _tool_data(p: Pass, item: ItemVerdict) -> JsonObject:
+    if item.tool is None:
+        return {}
+    tool: JsonObject = {"name": item.tool.name, "digest": item.tool_digest}
+    if item.tool_digest not in p.state.tools:
+        tool["definition"] = item.tool.wire()
+    return {"tool": tool}
+
+
+def _sources(verdict: Verdict) -> JsonObject:
+    return {
+        "policies": [{"name": name, "digest": value} for name, value in verdict.policies],
+        "catalogs": [{"name": name, "digest": value} for name, value in verdict.catalogs],
+        "rules": dict(verdict.rules),
+    }
+
+
+def judge_proposal(p: Pass, task: TaskState) -> None:
+    """Give the verdict on a proposal that was received, and materialise what it allows."""
+    turn = task.turns[-1]
+    scope = p.state.scope_of(task)
+    prefix = f"{task.ref}__{turn.number}__" if task.type is not TaskType.FORK_JOIN_DYNAMIC else ""
+    question = _question(p, scope, proposer=task.ref, prefix=prefix, proposing=task)
+    if question is None:
+        return
+    verdict = judge(question, turn.content)
+    if not _has_access_answers(p, verdict):
+        return
+    problem, answer = verdict.problem, verdict.answer
+    if not problem and answer is not None and question.agent is not None:
+        schema = question.agent.agent.output_schema
+        broken = violations(schema, answer) if schema is not None else []
+        if broken:
+            answer = None
+            problem = "output breaks the agent's outputSchema: " + "; ".join(
+                f"{v.path}: {v.message}" for v in broken
+            )
+    accepted = [i for i in verdict.items if i.decision is not Decision.DENIED and i.task is not None]
+    p.emit(
+        EventType.PROPOSAL_JUDGED,
+        ref=task.ref,
+        turn=turn.number,
+        proposal=turn.proposal_id,
+        items=[item.record() for item in verdict.items],
+        problem=problem or None,
+        answer=answer,
+        nothingAllowed=not accepted and answer is None,
+        limits=verdict.limits.model_dump(mode="json", by_alias=True),
+        **_sources(verdict),
+    )
+    if accepted:
+        p.emit(
+            EventType.TASKS_MATERIALIZED,
+            ref=task.ref,
+            turn=turn.number,
+            proposal=turn.proposal_id,
+            scope=f"{task.ref}/{turn.number}",
+            tasks=[item.task.wire() for item in accepted if item.task is not None],
+            items=[item.item for item in accepted],
+            aliases={item.short_ref: item.ref for item in accepted},
+        )
+
+
+def after_refusal(p: Pass, task: TaskState) -> None:
+    """A person refused, or nobody approved in time: feedback to an agent, else the end of the run."""
+    scope = p.state.scope_of(task)
+    if scope.feedback or task.definition.optional or p.state.is_final:
+        return
+    fail_execution(p, f"task {task.ref}: {p.state.tasks[task.ref].reason}", task=task.ref)
+
+
+def has_capacity(p: Pass) -> bool:
+    """Whether one more Job may run beside those of this execution."""
+    running = sum(
+        task.type is TaskType.SIMPLE and task.status is not TaskStatus.AWAITING_APPROVAL
+        for task in p.state.active_tasks()
+    )
+    return running < p.state.limits.concurrent_tasks
+
+
+def catalogs(p: Pass, names: list[str]) -> tuple[CatalogSource, ...] | None:
+    """The named catalogs as they stand now, or None while they are looked up."""
+    found = []
+    for name in names:
+        answer = p.ask(NeedDefinition(DefinitionKind.TOOL_CATALOG, name))
+        if isinstance(answer, Definition):
+            model = answer.model if isinstance(answer.model, ToolCatalog) else None
+            found.append(CatalogSource(name, answer.digest, model, answer.problem))
+    return tuple(found) if len(found) == len(names) else None
+
+
+def _policies(p: Pass) -> tuple[PolicySource, ...] | None:
+    workflow = p.state.workflow
+    if workflow is None or workflow.policy_ref is None:
+        return ()
+    answer = p.ask(NeedDefinition(DefinitionKind.POLICY, workflow.policy_ref.name))
+    if not isinstance(answer, Definition):
+        return None
+    model = answer.model if isinstance(answer.model, Policy) else None
+    return (PolicySource(answer.name, answer.digest, model, answer.problem),)
+
+
+def policies(p: Pass) -> tuple[PolicySource, ...] | None:
+    """The policies that bind this execution as they stand now, or None while they are looked up."""
+    return _policies(p)
+
+
+def _question(
+    p: Pass,
+    scope: Scope,
+    *,
+    proposer: str,
+    prefix: str = "",
+    proposing: TaskState | None = None,
+    own_ref: str | None = None,
+) -> Question | None:
+    state = p.state
+    workflow = state.workflow
+    if workflow is None:
+        return None
+    agent_digest = (proposing.agent_digest if proposing else "") or scope.agent_digest
+    agent = None
+    if agent_digest:
+        name, model = state.agents[agent_digest]
+        agent = AgentSource(name, agent_digest, model)
+    binding = _policies(p)
+    known = catalogs(p, list(agent.agent.catalogs if agent is not None else workflow.catalogs))
+    if binding is None or known is None:
+        return None
+    account = state.spec.service_account_name
+    access = {
+        need.tool: answer
+        for need, answer in p.answers.items()
+        if isinstance(need, NeedAccess) and need.service_account == account and isinstance(answer, bool)
+    }
+    is_proposed = proposing is not None or scope.proposed
+    everything = any(s.policy is not None and s.policy.scope is PolicyScope.ALL for s in binding)
+    counted = 1 if proposing is None and scope.proposed else 0
+    turn = proposing.turn if proposing else None
+    return Question(
+        execution=ExecutionFacts(
+            name=state.name,
+            namespace=state.namespace,
+            uid=state.uid,
+            input=state.spec.input,
+            requested_by=state.spec.requested_by,
+            service_account=account,
+            started_at_ms=state.started_at_ms,
+            workflow_name=state.workflow_name,
+        ),
+        now_ms=p.now_ms,
+        proposer=proposer,
+        catalogs=known,
+        policies=binding,
+        access=access,
+        visible=visible_refs(state, proposing, agent.agent if agent else None),
+        taken=frozenset(state.tasks) - {own_ref or ""},
+        prefix=prefix,
+        spent=Spent(
+            tasks=state.proposed_tasks - counted,
+            tokens=state.tokens,
+            turn=turn.number if turn else 0,
+            depth=state.depth + scope.depth + (1 if proposing else 0),
+        ),
+        agent=agent,
+        bind_policy=is_proposed or everything or state.spec.workflow is not None,
+    )

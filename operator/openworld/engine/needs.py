@@ -1,0 +1,73 @@
+"""What a decision asks the shell to look up; the answer that mattered stands in the event.
+
+A need is a value: the shell answers it into a mapping, and the decision goes on from where it was.
+A look-up that fails (API server away) is no answer: the shell raises, and the pass is tried again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from openworld.api import Agent, Policy, ToolCatalog, Workflow
+from openworld.api.meta import Json
+
+
+class DefinitionKind(StrEnum):
+    """Kinds whose objects a decision may ask for."""
+
+    WORKFLOW = "Workflow"
+    TOOL_CATALOG = "ToolCatalog"
+    POLICY = "Policy"
+    AGENT = "Agent"
+
+
+@dataclass(frozen=True, slots=True)
+class NeedDefinition:
+    """An object of the execution's namespace. Answered by a `Definition`."""
+
+    kind: DefinitionKind
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A definition as it stands now; `model` is None when it is missing or invalid (`problem` says)."""
+
+    name: str
+    model: Workflow | ToolCatalog | Policy | Agent | None
+    digest: str = ""
+    problem: str = ""
+    missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NeedAccess:
+    """May this service account `use` `tools.openworld.dev/<tool>`? Answered by a bool."""
+
+    service_account: str
+    tool: str
+
+
+@dataclass(frozen=True, slots=True)
+class NeedScript:
+    """The value of a script, run in the sandbox. Answered by a `ScriptAnswer`.
+
+    `data` is canonical JSON, so that equal questions are equal.
+    """
+
+    evaluator: str
+    expression: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptAnswer:
+    """A script's value, or why there is none."""
+
+    value: Json = None
+    error: str | None = None
+
+
+Need = NeedDefinition | NeedAccess | NeedScript
+Answer = Definition | bool | ScriptAnswer

@@ -1,0 +1,58 @@
+"""What must exist outside: the answer of `desired(state)`.
+
+Names are deterministic (execution uid and `seq`), so creating twice meets the same object.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from openworld.api import Agent, JsonObject, Tool
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredJob:
+    """One attempt of a tool, or one turn of an agent, as one Job.
+
+    Exactly one of `tool` and `agent` is set. `previous_seq` is the attempt before it: the Job is
+    created only when that attempt's Job has no active or terminating pod. `deadline_seconds` is
+    the Job's activeDeadlineSeconds, a backstop behind the engine's own timer.
+    """
+
+    seq: int
+    ref: str
+    attempt: int
+    input: JsonObject
+    idempotency_key: str
+    deadline_seconds: int
+    tool: Tool | None = None
+    agent: Agent | None = None
+    agent_name: str = ""
+    turn: int | None = None
+    context: JsonObject | None = None
+    previous_seq: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredChild:
+    """One child execution of a SUB_WORKFLOW task."""
+
+    seq: int
+    ref: str
+    workflow_name: str
+    input: JsonObject
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """Everything that must exist now, and what must not.
+
+    `jobs` and `children` hold what must be there. `stop` names attempts (by seq) whose Job or
+    child must not go on. `wake_at_ms` is when time alone changes the answer (epoch, milliseconds).
+    """
+
+    jobs: tuple[DesiredJob, ...] = ()
+    children: tuple[DesiredChild, ...] = ()
+    stop: frozenset[int] = frozenset()
+    wake_at_ms: int | None = None

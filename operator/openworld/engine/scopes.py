@@ -1,0 +1,114 @@
+"""Arrays of tasks as scopes: what opens, what is ready, what has closed. Structure only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from openworld.api import Task, TaskType
+
+from .state import Scope, State, TaskState
+
+FORKS = (TaskType.FORK_JOIN, TaskType.FORK_JOIN_DYNAMIC)
+
+
+def with_implied_joins(tasks: Sequence[Task]) -> tuple[Task, ...]:
+    """The array with a JOIN behind each fork that has none (Conductor's dynamic forks imply it)."""
+    result: list[Task] = []
+    for index, task in enumerate(tasks):
+        result.append(task)
+        following = tasks[index + 1] if index + 1 < len(tasks) else None
+        if task.type in FORKS and (following is None or following.type is not TaskType.JOIN):
+            result.append(
+                Task(
+                    name="join",
+                    task_reference_name=f"{task.task_reference_name}_join",
+                    type=TaskType.JOIN,
+                    join_on=[branch[-1].task_reference_name for branch in task.fork_tasks if branch],
+                )
+            )
+    return tuple(result)
+
+
+def open_scope(state: State, scope: Scope) -> None:
+    """Enter a scope. An array with dependsOn anywhere is a graph; any other is a sequence."""
+    scope.is_graph = scope.is_graph or any(task.depends_on is not None for task in scope.tasks)
+    if not scope.is_graph:
+        scope.tasks = with_implied_joins(scope.tasks)
+    scope.remaining = len(scope.tasks)
+    state.scopes[scope.id] = scope
+    state.open_scopes[scope.id] = None
+    if scope.parent is not None:
+        state.scopes[scope.parent].open_children += 1
+    if scope.owner is not None:
+        state.tasks[scope.owner].open_scopes += 1
+    close_if_done(state, scope)
+
+
+def close_if_done(state: State, scope: Scope) -> None:
+    """Close a scope whose tasks and inner scopes have all ended, and so outwards."""
+    while not scope.closed and scope.remaining == 0 and scope.open_children == 0:
+        scope.closed = True
+        state.open_scopes.pop(scope.id, None)
+        if scope.owner is not None:
+            state.tasks[scope.owner].open_scopes -= 1
+        if scope.parent is None:
+            return
+        scope = state.scopes[scope.parent]
+        scope.open_children -= 1
+
+
+def ready(state: State, scope: Scope) -> Iterator[Task]:
+    """The tasks of a scope that may start now, in order."""
+    if not scope.is_graph:
+        task = _next_in_sequence(state, scope)
+        if task is not None:
+            yield task
+        return
+    for task in scope.tasks:
+        if task.task_reference_name in state.tasks:
+            continue
+        if all(_has_passed(state, ref) for ref in task.depends_on or ()):
+            yield task
+
+
+def unreachable(state: State, scope: Scope) -> Iterator[tuple[Task, str]]:
+    """Tasks that can never start, with the ref that is to blame."""
+    if scope.is_graph:
+        for task in scope.tasks:
+            if task.task_reference_name in state.tasks:
+                continue
+            for ref in task.depends_on or ():
+                if ref in state.tasks and _has_failed(state.tasks[ref]):
+                    yield task, ref
+                    break
+        return
+    before = _before_cursor(state, scope)
+    if before is not None and _has_failed(before):
+        for task in scope.tasks[scope.cursor :]:
+            yield task, before.ref
+
+
+def _next_in_sequence(state: State, scope: Scope) -> Task | None:
+    while scope.cursor < len(scope.tasks) and scope.tasks[scope.cursor].task_reference_name in state.tasks:
+        scope.cursor += 1
+    if scope.cursor == len(scope.tasks):
+        return None
+    before = _before_cursor(state, scope)
+    if before is not None and not _has_passed(state, before.ref):
+        return None
+    return scope.tasks[scope.cursor]
+
+
+def _before_cursor(state: State, scope: Scope) -> TaskState | None:
+    if scope.cursor == 0:
+        return None
+    return state.tasks.get(scope.tasks[scope.cursor - 1].task_reference_name)
+
+
+def _has_passed(state: State, ref: str) -> bool:
+    task = state.tasks.get(ref)
+    return task is not None and task.status.is_success and (task.open_scopes == 0 or task.type in FORKS)
+
+
+def _has_failed(task: TaskState) -> bool:
+    return task.status.is_final and not task.status.is_success

@@ -1,0 +1,172 @@
+"""What people and systems may say to a running execution, and what each leads to.
+
+Admission has vouched for the sender and their right; whether the signal fits the present state is
+judged here, and one that does not is refused with the reason.
+"""
+
+from __future__ import annotations
+
+from openworld.api import JsonObject, SignalType, TaskStatus, TaskType
+from openworld.language.canonical import NotCanonical, canonical, normalise
+from openworld.ledger import EventType
+
+from . import governed
+from .decide import Pass
+from .endings import cancel_active, fail_task
+from .facts import Signaled
+from .state import Gate, TaskState
+
+_LONGEST_REASON = 2000
+_PAYLOAD_LIMIT_BYTES = 256 * 1024
+
+
+def consume(p: Pass, fact: Signaled) -> None:
+    """Turn a signal into events, or refuse it."""
+    problem = _HANDLERS[fact.type](p, fact)
+    if problem:
+        p.refuse(
+            fact, problem, signal=fact.name or None, signalType=fact.type.value, ref=fact.ref, by=fact.by
+        )
+
+
+def _reason(fact: Signaled) -> str | None:
+    reason = fact.payload.get("reason")
+    return reason[:_LONGEST_REASON] if isinstance(reason, str) and reason else None
+
+
+def _source(fact: Signaled) -> JsonObject:
+    return {"by": fact.by, "signal": fact.name or None, "facts": [fact.id]}
+
+
+def _gate(p: Pass, fact: Signaled) -> tuple[TaskState, Gate] | str:
+    task = p.state.tasks.get(fact.ref or "")
+    if task is None:
+        return f"there is no task {fact.ref!r}"
+    gate = task.gate
+    if gate is None or task.status is not TaskStatus.AWAITING_APPROVAL or not gate.is_open:
+        return f"task {task.ref} does not wait for an approval; it is {task.status.value}"
+    if fact.tool != gate.tool:
+        return f"the signal is about {fact.tool!r}, the task waits for the approval of {gate.tool!r}"
+    if fact.item_digest != gate.digest:
+        return (
+            "the signal approves another item than the one that waits (itemDigest differs); "
+            "look at it again and decide on what is shown now"
+        )
+    return task, gate
+
+
+def _approve(p: Pass, fact: Signaled) -> str:
+    found = _gate(p, fact)
+    if isinstance(found, str):
+        return found
+    task, gate = found
+    if gate.not_requester and fact.by == p.state.spec.requested_by:
+        return (
+            f"{fact.by} requested this execution, and rule {gate.rule!r} does not let the requester approve"
+        )
+    if fact.by in gate.approved_by:
+        return f"{fact.by} has approved this item already; rule {gate.rule!r} wants {gate.count} people"
+    p.emit(
+        EventType.APPROVAL_GIVEN,
+        ref=task.ref,
+        tool=gate.tool,
+        itemDigest=gate.digest,
+        reason=_reason(fact),
+        **_source(fact),
+    )
+    return ""
+
+
+def _reject(p: Pass, fact: Signaled) -> str:
+    found = _gate(p, fact)
+    if isinstance(found, str):
+        return found
+    task, gate = found
+    p.emit(
+        EventType.APPROVAL_REFUSED,
+        ref=task.ref,
+        tool=gate.tool,
+        itemDigest=gate.digest,
+        reason=_reason(fact),
+        **_source(fact),
+    )
+    why = _reason(fact)
+    p.emit(
+        EventType.TASK_CANCELED,
+        ref=task.ref,
+        reason=f"ApprovalRefused by {fact.by}" + (f": {why}" if why else ""),
+    )
+    governed.after_refusal(p, task)
+    return ""
+
+
+def _waiting(p: Pass, fact: Signaled) -> TaskState | str:
+    task = p.state.tasks.get(fact.ref or "")
+    if task is None:
+        return f"there is no task {fact.ref!r}"
+    if task.type not in (TaskType.HUMAN, TaskType.WAIT):
+        return f"task {task.ref} is of type {task.type.value}; signals complete only HUMAN and WAIT tasks"
+    if task.status is not TaskStatus.IN_PROGRESS:
+        return f"task {task.ref} does not wait; it is {task.status.value}"
+    return task
+
+
+def _complete(p: Pass, fact: Signaled) -> str:
+    task = _waiting(p, fact)
+    if isinstance(task, str):
+        return task
+    try:
+        output = normalise(fact.payload)
+    except NotCanonical as error:
+        return f"the payload cannot be recorded: {error}"
+    if len(canonical(output)) > _PAYLOAD_LIMIT_BYTES:
+        return f"the payload is larger than {_PAYLOAD_LIMIT_BYTES} bytes"
+    p.emit(EventType.TASK_COMPLETED, ref=task.ref, attempt=task.attempt, output=output, **_source(fact))
+    return ""
+
+
+def _fail(p: Pass, fact: Signaled) -> str:
+    task = _waiting(p, fact)
+    if isinstance(task, str):
+        return task
+    reason = f"failed by {fact.by}" + (f": {_reason(fact)}" if _reason(fact) else "")
+    fail_task(p, task.ref, p.state.scope_of(task), reason, fact=fact.id)
+    return ""
+
+
+def _pause(p: Pass, fact: Signaled) -> str:
+    if p.state.paused_by:
+        return f"the execution is paused already, by {p.state.paused_by}"
+    p.emit(EventType.EXECUTION_PAUSED, reason=_reason(fact), **_source(fact))
+    return ""
+
+
+def _resume(p: Pass, fact: Signaled) -> str:
+    if not p.state.paused_by:
+        return "the execution is not paused"
+    if p.state.paused_by == "spec.suspend":
+        return "the execution is paused by spec.suspend; set that to false"
+    p.emit(EventType.EXECUTION_RESUMED, reason=_reason(fact), **_source(fact))
+    return ""
+
+
+def _terminate(p: Pass, fact: Signaled) -> str:
+    why = _reason(fact)
+    cancel_active(p, f"the execution was terminated by {fact.by}")
+    p.emit(
+        EventType.EXECUTION_TERMINATED,
+        reason=f"terminated by {fact.by}" + (f": {why}" if why else ""),
+        **_source(fact),
+    )
+    return ""
+
+
+_HANDLERS = {
+    SignalType.APPROVE: _approve,
+    SignalType.REJECT: _reject,
+    SignalType.COMPLETE: _complete,
+    SignalType.FAIL: _fail,
+    SignalType.PAUSE: _pause,
+    SignalType.RESUME: _resume,
+    SignalType.TERMINATE: _terminate,
+}

@@ -1,0 +1,218 @@
+"""The state of an execution: what `evolve` makes of its events. Holds no judgement and no I/O.
+
+A state is owned by one decision at a time and changed in place by `evolve`: whoever hands it to a
+decision has given it away. It is a cache of the ledger and can be dropped at any time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from openworld.api import Agent, Execution, JsonObject, Phase, Task, TaskStatus, TaskType, Tool, Workflow
+from openworld.api.meta import Json
+from openworld.api.policy import Limits
+
+ROOT = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The Execution object as its author wrote it."""
+
+    uid: str
+    name: str
+    namespace: str
+    created_at_ms: int
+    spec: Execution
+
+
+@dataclass(slots=True)
+class Gate:
+    """A person's consent that a task waits for."""
+
+    digest: str
+    tool: str
+    rule: str
+    count: int
+    not_requester: bool
+    expires_at_ms: int
+    approved_by: list[str] = field(default_factory=list)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether consent is still missing."""
+        return len(self.approved_by) < self.count
+
+
+@dataclass(slots=True)
+class Turn:
+    """One proposal of a task and what became of it; for an agent, one turn."""
+
+    number: int
+    context: JsonObject | None = None
+    proposal_id: str = ""
+    content: Json = None
+    output: JsonObject = field(default_factory=dict)
+    received: bool = False
+    judged: bool = False
+    verdict: list[JsonObject] = field(default_factory=list)
+    problem: str = ""
+    answer: JsonObject | None = None
+    refs: list[str] = field(default_factory=list)
+    nothing_allowed: bool = False
+
+
+@dataclass(slots=True)
+class TaskState:
+    """One task; a ref means its last attempt."""
+
+    definition: Task
+    scope: str
+    status: TaskStatus
+    seq: int = -1
+    attempt: int = 0
+    previous_seq: int | None = None
+    scheduled_at_ms: int = 0
+    not_before_ms: int = 0
+    started_at_ms: int | None = None
+    ended_at_ms: int | None = None
+    ended_seq: int | None = None
+    input: JsonObject = field(default_factory=dict)
+    output: JsonObject = field(default_factory=dict)
+    reason: str = ""
+    pod: str = ""
+    tool: str = ""
+    tool_digest: str = ""
+    agent_digest: str = ""
+    origin: JsonObject = field(default_factory=dict)
+    wake_at_ms: int | None = None
+    gate: Gate | None = None
+    turns: list[Turn] = field(default_factory=list)
+    open_scopes: int = 0
+    branch_refs: list[str] = field(default_factory=list)
+
+    @property
+    def ref(self) -> str:
+        """Task reference name."""
+        return self.definition.task_reference_name
+
+    @property
+    def type(self) -> TaskType:
+        """Task type."""
+        return self.definition.type
+
+    @property
+    def turn(self) -> Turn | None:
+        """The newest turn."""
+        return self.turns[-1] if self.turns else None
+
+
+@dataclass(slots=True)
+class Scope:
+    """An array of tasks that is being worked: the workflow's own, a branch, a case, a proposal.
+
+    `feedback` is true below an agent's proposal: a failure there is told to the agent and does not
+    end the workflow. `aliases` maps the short refs of a proposal to the refs it was given.
+    """
+
+    id: str
+    tasks: tuple[Task, ...]
+    parent: str | None = None
+    owner: str | None = None
+    is_graph: bool = False
+    proposed: bool = False
+    feedback: bool = False
+    proposal_id: str = ""
+    items: dict[str, int] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
+    agent_digest: str = ""
+    depth: int = 0
+    cursor: int = 0
+    remaining: int = 0
+    open_children: int = 0
+    closed: bool = False
+
+
+@dataclass(slots=True)
+class State:
+    """Everything that follows from the events so far."""
+
+    identity: Identity
+    head_seq: int = -1
+    head_hash: str = ""
+    last_at_ms: int = 0
+    phase: Phase = Phase.PENDING
+    reason: str = ""
+    workflow: Workflow | None = None
+    workflow_name: str = ""
+    workflow_version: int = 1
+    workflow_digest: str = ""
+    started_at_ms: int = 0
+    ended_at_ms: int | None = None
+    limits: Limits = field(default_factory=Limits)
+    paused_by: str = ""
+    variables: JsonObject = field(default_factory=dict)
+    output: JsonObject | None = None
+    tasks: dict[str, TaskState] = field(default_factory=dict)
+    active: dict[str, None] = field(default_factory=dict)
+    scopes: dict[str, Scope] = field(default_factory=dict)
+    open_scopes: dict[str, None] = field(default_factory=dict)
+    by_seq: dict[int, str] = field(default_factory=dict)
+    stopped: set[int] = field(default_factory=set)
+    facts: set[str] = field(default_factory=set)
+    tools: dict[str, Tool] = field(default_factory=dict)
+    agents: dict[str, tuple[str, Agent]] = field(default_factory=dict)
+    last_ended: str = ""
+    permissive_failure: str = ""
+    scheduled: int = 0
+    completed: int = 0
+    failed: int = 0
+    proposals: int = 0
+    proposed_tasks: int = 0
+    denied: int = 0
+    refused_facts: int = 0
+    tokens: int = 0
+    ledger_bytes: int = 0
+
+    @property
+    def uid(self) -> str:
+        """The Execution's uid."""
+        return self.identity.uid
+
+    @property
+    def name(self) -> str:
+        """The Execution's name."""
+        return self.identity.name
+
+    @property
+    def namespace(self) -> str:
+        """The Execution's namespace."""
+        return self.identity.namespace
+
+    @property
+    def spec(self) -> Execution:
+        """The Execution's spec."""
+        return self.identity.spec
+
+    @property
+    def is_started(self) -> bool:
+        """Whether there is any event."""
+        return self.head_seq >= 0
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing follows any more."""
+        return self.phase.is_final
+
+    @property
+    def depth(self) -> int:
+        """How many executions are above this one."""
+        return self.spec.parent.depth if self.spec.parent else 0
+
+    def active_tasks(self) -> list[TaskState]:
+        """The tasks that have not ended, in the order of their start."""
+        return [self.tasks[ref] for ref in self.active]
+
+    def scope_of(self, task: TaskState) -> Scope:
+        """The scope that a task belongs to."""
+        return self.scopes[task.scope]

@@ -1,0 +1,151 @@
+"""AGENT: turns until there is an answer. Each turn is one Job that proposes and executes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from openworld.api import Agent
+from openworld.engine import context, governed
+from openworld.engine.decide import Pass
+from openworld.engine.endings import fail_task
+from openworld.engine.needs import Definition, DefinitionKind, NeedDefinition
+from openworld.engine.outside import DesiredJob
+from openworld.engine.state import State, TaskState
+from openworld.language.canonical import canonical, digest, normalise
+from openworld.ledger import EventType
+
+from .kind import TaskKind
+from .simple import BACKSTOP_SECONDS, idempotency_key
+
+#: A context larger than this is not sent: the agent's `context` settings must narrow it.
+CONTEXT_LIMIT_BYTES = 256 * 1024
+
+
+class AgentTask(TaskKind):
+    """A model that reasons; the runtime governs."""
+
+    def follow(self, p: Pass, task: TaskState) -> None:
+        """Start the first turn, or after a turn whose items have all ended: answer, give up, or go on."""
+        turn = task.turn
+        if turn is None:
+            self._start_turn(p, task, 1)
+            return
+        if not turn.judged or task.open_scopes:
+            return
+        if turn.answer is not None:
+            p.emit(EventType.TASK_COMPLETED, ref=task.ref, attempt=task.attempt, output=turn.answer)
+            return
+        rejected = 0
+        for past in reversed(task.turns):
+            if not past.nothing_allowed:
+                break
+            rejected += 1
+        if rejected >= p.state.limits.rejections:
+            self._fail(
+                p, task, f"ProposalsRejected: {rejected} turns in a row with nothing allowed; {_why(task)}"
+            )
+            return
+        self._start_turn(p, task, turn.number + 1)
+
+    def _start_turn(self, p: Pass, task: TaskState, number: int) -> None:
+        if p.state.paused_by:
+            return
+        name = task.input.get("agent")
+        if not isinstance(name, str) or not name:
+            self._fail(p, task, "InvalidInput: inputParameters.agent must name an Agent")
+            return
+        answer = p.ask(NeedDefinition(DefinitionKind.AGENT, name))
+        policies = governed.policies(p)
+        if not isinstance(answer, Definition):
+            return
+        if not isinstance(answer.model, Agent):
+            self._fail(p, task, answer.problem or f"Agent {name!r} cannot be used")
+            return
+        agent = answer.model
+        catalogs = governed.catalogs(p, list(agent.catalogs))
+        if catalogs is None or policies is None or self._exceeds_budget(p, task, agent, number):
+            return
+        shown = normalise(
+            context.project(
+                p.state,
+                task,
+                agent_name=name,
+                agent=agent,
+                turn=number,
+                catalogs=catalogs,
+                policies=policies,
+                now_ms=p.now_ms,
+            )
+        )
+        size = len(canonical(shown))
+        if size > CONTEXT_LIMIT_BYTES:
+            self._fail(
+                p,
+                task,
+                f"ContextTooLarge: the context has {size} bytes, the limit is {CONTEXT_LIMIT_BYTES}; "
+                "narrow context.include or context.historyTurns of the Agent",
+            )
+            return
+        pin = {"name": name, "digest": answer.digest}
+        known = answer.digest in p.state.agents
+        p.emit(
+            EventType.TURN_STARTED,
+            ref=task.ref,
+            turn=number,
+            agent=pin if known else {**pin, "definition": agent.wire()},
+            context=shown,
+            contextDigest=digest(shown),
+        )
+
+    def _exceeds_budget(self, p: Pass, task: TaskState, agent: Agent, number: int) -> bool:
+        limits = p.state.limits
+        seconds = (p.now_ms - p.state.started_at_ms) // 1000
+        used_and_allowed = {
+            "turns": (number - 1, context.turn_limit(agent, limits)),
+            "tokens": (p.state.tokens, limits.tokens),
+            "durationSeconds": (seconds, limits.duration_seconds),
+        }
+        for limit, (used, allowed) in used_and_allowed.items():
+            if used >= allowed:
+                p.emit(EventType.BUDGET_EXCEEDED, ref=task.ref, limit=limit, used=used, allowed=allowed)
+                self._fail(p, task, f"BudgetExceeded: {limit} used {used} of {allowed}")
+                return True
+        return False
+
+    @staticmethod
+    def _fail(p: Pass, task: TaskState, reason: str) -> None:
+        fail_task(p, task.ref, p.state.scope_of(task), reason, terminal=True)
+
+    def desired(self, state: State, task: TaskState) -> Iterator[DesiredJob]:
+        """The Job of the turn that has not been answered."""
+        turn = task.turn
+        if turn is None or turn.received:
+            return
+        name, agent = state.agents[task.agent_digest]
+        yield DesiredJob(
+            seq=task.seq,
+            ref=task.ref,
+            attempt=task.attempt,
+            input=task.input,
+            idempotency_key=idempotency_key(state, task),
+            deadline_seconds=agent.turn_timeout_seconds + BACKSTOP_SECONDS,
+            agent=agent,
+            agent_name=name,
+            turn=turn.number,
+            context=turn.context,
+            previous_seq=task.previous_seq,
+        )
+
+    def deadline_ms(self, state: State, task: TaskState) -> int | None:
+        """turnTimeoutSeconds of the agent, from the container's start; as long again to start at all."""
+        if task.turn is None or task.turn.received:
+            return None
+        since = task.started_at_ms or max(task.scheduled_at_ms, task.not_before_ms)
+        return since + state.agents[task.agent_digest][1].turn_timeout_seconds * 1000
+
+
+def _why(task: TaskState) -> str:
+    turn = task.turns[-1]
+    if turn.problem:
+        return turn.problem
+    return "; ".join(f"{item['ref']}: {item['reason']}" for item in turn.verdict)

@@ -1,0 +1,55 @@
+"""JOIN: waits for the refs it names. Output: `{ref: output}` of those with any. Source: Conductor."""
+
+from __future__ import annotations
+
+from openworld.api import Task
+from openworld.engine.decide import Pass
+from openworld.engine.state import TaskState
+from openworld.engine.views import joined_refs
+from openworld.ledger import EventType
+
+from .kind import TaskKind
+
+
+class JoinTask(TaskKind):
+    """Where branches meet."""
+
+    def follow(self, p: Pass, task: TaskState) -> None:
+        """Complete when every joined ref has ended, or can no longer be scheduled."""
+        state = p.state
+        scope = state.scope_of(task)
+        output = {}
+        for ref in joined_refs(state, scope, task):
+            joined = state.tasks.get(ref)
+            if joined is None:
+                if self._may_still_start(p, ref):
+                    return
+                continue
+            if not joined.status.is_final or joined.open_scopes:
+                return
+            if joined.output:
+                output[ref] = joined.output
+        p.emit(EventType.TASK_COMPLETED, ref=task.ref, attempt=task.attempt, output=output)
+
+    @staticmethod
+    def _may_still_start(p: Pass, ref: str) -> bool:
+        """Whether some open scope still holds the ref, or a scope that would has yet to open."""
+        state = p.state
+        if any(
+            definition.task_reference_name == ref
+            for scope_id in state.open_scopes
+            for definition in state.scopes[scope_id].tasks
+        ):
+            return True
+        return any(
+            _holds(definition, ref)
+            for scope_id in state.open_scopes
+            for definition in state.scopes[scope_id].tasks
+            if definition.task_reference_name not in state.tasks
+            or not state.tasks[definition.task_reference_name].status.is_final
+        )
+
+
+def _holds(definition: Task, ref: str) -> bool:
+    inner = [*definition.decision_cases.values(), definition.default_case, *definition.fork_tasks]
+    return any(task.task_reference_name == ref or _holds(task, ref) for array in inner for task in array)
