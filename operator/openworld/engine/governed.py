@@ -295,4 +295,5 @@ def _question(
         ),
         agent=agent,
         bind_policy=is_proposed or everything or state.spec.workflow is not None,
+        proposed=is_proposed,
     )

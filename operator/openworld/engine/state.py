@@ -113,6 +113,7 @@ class Scope:
 
     `feedback` is true below an agent's proposal: a failure there is told to the agent and does not
     end the workflow. `aliases` maps the short refs of a proposal to the refs it was given.
+    `cursor` only remembers how far a sequence has been looked through.
     """
 
     id: str
@@ -127,7 +128,7 @@ class Scope:
     aliases: dict[str, str] = field(default_factory=dict)
     agent_digest: str = ""
     depth: int = 0
-    cursor: int = 0
+    cursor: int = field(default=0, compare=False)
     remaining: int = 0
     open_children: int = 0
     closed: bool = False

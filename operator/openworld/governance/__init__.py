@@ -1,0 +1,26 @@
+"""Governance: from a proposal to a verdict. Pure; one validator for every path."""
+
+from .checks.catalog import find_tool
+from .judge import compile_problems, item_digest, judge, judge_task, tool_digest
+from .question import AgentSource, CatalogSource, ExecutionFacts, PolicySource, Question, Spent
+from .verdict import Check, Decision, Denial, ItemVerdict, Verdict
+
+__all__ = [
+    "AgentSource",
+    "CatalogSource",
+    "Check",
+    "Decision",
+    "Denial",
+    "ExecutionFacts",
+    "ItemVerdict",
+    "PolicySource",
+    "Question",
+    "Spent",
+    "Verdict",
+    "compile_problems",
+    "find_tool",
+    "item_digest",
+    "judge",
+    "judge_task",
+    "tool_digest",
+]

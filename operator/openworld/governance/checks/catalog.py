@@ -1,0 +1,66 @@
+"""Check 2: the tool exists, the proposer may name it, and the input fits its schema."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from openworld.api import JsonObject, TaskType, Tool
+from openworld.governance.item import Item
+from openworld.governance.question import CatalogSource, Question
+from openworld.governance.verdict import Check, Denial
+from openworld.language.reading import suggestion
+from openworld.language.schemas import violations
+
+
+def find_tool(catalogs: tuple[CatalogSource, ...], name: str) -> Tool | str:
+    """The tool of that name, or why there is none that can be used."""
+    found = [
+        (source.name, tool)
+        for source in catalogs
+        if source.catalog is not None
+        for tool in source.catalog.tools
+        if tool.name == name
+    ]
+    if len(found) > 1:
+        return f"tool {name!r} is in more than one catalog: {', '.join(catalog for catalog, _ in found)}"
+    if found:
+        return found[0][1]
+    problems = [source.problem for source in catalogs if source.catalog is None]
+    if problems:
+        return f"tool {name!r} cannot be looked up: {'; '.join(problems)}"
+    known = [tool.name for source in catalogs if source.catalog is not None for tool in source.catalog.tools]
+    names = ", ".join(source.name for source in catalogs) or "(none)"
+    return f"there is no tool {name!r} in catalogs {names}{suggestion(name, known)}"
+
+
+def check(question: Question, item: Item) -> Denial | None:
+    """Deny what is not a usable tool of the catalogs, or whose input does not fit."""
+    if item.task.type is not TaskType.SIMPLE:
+        return None
+    name = item.tool_name
+    agent = question.agent
+    if agent is not None and not any(fnmatchcase(name, pattern) for pattern in agent.agent.tools):
+        return Denial(Check.CATALOG, "agent-tools", f"agent {agent.name!r} may not use tool {name!r}")
+    if item.tool is None:
+        return Denial(Check.CATALOG, "exists", str(find_tool(question.catalogs, name)))
+    wanted, allowed = item.task.retry_count, item.tool.retry.count
+    if question.proposed and wanted is not None and wanted > allowed:
+        reason = f"retry.count is {wanted}, and the catalog allows at most {allowed} for {name!r}"
+        return Denial(Check.CATALOG, "retry", reason)
+    return _fits(item.tool, item.input, provisional=item.has_expressions)
+
+
+def _fits(tool: Tool, value: JsonObject, *, provisional: bool) -> Denial | None:
+    if provisional:
+        properties = tool.input_schema.get("properties")
+        if tool.input_schema.get("additionalProperties") is False and isinstance(properties, dict):
+            unknown = sorted(set(value) - set(properties))
+            if unknown:
+                reason = f"input of {tool.name!r}: unknown properties {', '.join(unknown)}"
+                return Denial(Check.CATALOG, "input-schema", reason)
+        return None
+    broken = violations(tool.input_schema, value)
+    if not broken:
+        return None
+    text = "; ".join(f"{violation.path}: {violation.message}" for violation in broken)
+    return Denial(Check.CATALOG, "input-schema", f"input of {tool.name!r} does not fit its schema: {text}")

@@ -1,0 +1,191 @@
+"""Check 3: the rules. Deny wins over RequireApproval, which wins over Allow; no match is a Deny.
+
+Every policy that binds must allow. A rule whose condition cannot be evaluated never allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from openworld.api import JsonObject, TaskType
+from openworld.api.policy import Approval, Mode, Rule, RuleDecision
+from openworld.governance import cel
+from openworld.governance.item import Item
+from openworld.governance.question import PolicySource, Question
+from openworld.governance.verdict import Check, Decision, Denial
+
+DEFAULT_DENY = "default-deny"
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What the rules say of an item, and which of them said it."""
+
+    decision: Decision
+    rule: str
+    reason: str
+    approval: Approval | None = None
+    audited: str = ""
+    provisional: bool = False
+    rules: Mapping[str, JsonObject] | None = None
+
+
+def rule_on(question: Question, item: Item, counts: Mapping[str, int]) -> Ruling:
+    """The joint ruling of all policies that bind."""
+    if not question.policies:
+        return Ruling(
+            Decision.DENIED, DEFAULT_DENY, "no policy binds this workflow, so nothing proposed is allowed"
+        )
+    rulings = [_ruling(source, question, item, counts) for source in question.policies]
+    rules = {name: text for ruling in rulings for name, text in (ruling.rules or {}).items()}
+    audited = "; ".join(ruling.audited for ruling in rulings if ruling.audited)
+    provisional = any(ruling.provisional for ruling in rulings)
+    order = (Decision.DENIED, Decision.NEEDS_APPROVAL, Decision.ALLOWED)
+    strictest = min(rulings, key=lambda ruling: order.index(ruling.decision))
+    approvals = [r.approval for r in rulings if r.approval is not None]
+    return Ruling(
+        strictest.decision,
+        strictest.rule,
+        strictest.reason,
+        _strictest(approvals) if strictest.decision is Decision.NEEDS_APPROVAL else None,
+        audited,
+        provisional,
+        rules,
+    )
+
+
+def as_denial(ruling: Ruling) -> Denial | None:
+    """The ruling as a check's answer."""
+    if ruling.decision is not Decision.DENIED:
+        return None
+    return Denial(Check.POLICY, ruling.rule, ruling.reason)
+
+
+def _ruling(source: PolicySource, question: Question, item: Item, counts: Mapping[str, int]) -> Ruling:
+    policy = source.policy
+    if policy is None:
+        reason = f"policy {source.name!r} cannot be used and so denies everything: {source.problem}"
+        return Ruling(Decision.DENIED, "policy-unusable", reason)
+    ruling = _judged(source.name, policy.rules, question, item, counts)
+    if policy.mode is Mode.AUDIT and ruling.decision is not Decision.ALLOWED:
+        said = f"{source.name}/{ruling.rule}: {ruling.decision.value}: {ruling.reason}"
+        return Ruling(
+            Decision.ALLOWED,
+            ruling.rule,
+            f"policy {source.name!r} audits only",
+            None,
+            said,
+            rules=ruling.rules,
+        )
+    return ruling
+
+
+def _judged(
+    policy: str, rules: list[Rule], question: Question, item: Item, counts: Mapping[str, int]
+) -> Ruling:
+    hits: dict[RuleDecision, list[Rule]] = {decision: [] for decision in RuleDecision}
+    open_rules: list[Rule] = []
+    errors: list[str] = []
+    for rule in _matching(rules, item):
+        if rule.when is None:
+            hits[rule.decision].append(rule)
+            continue
+        if item.has_expressions and "item" in rule.when:
+            open_rules.append(rule)
+            continue
+        try:
+            if _holds(rule.when, question, item, counts):
+                hits[rule.decision].append(rule)
+        except cel.CelError as error:
+            if rule.decision is RuleDecision.DENY:
+                reason = f"Deny rule {rule.name!r} cannot be evaluated, and so denies: {error}"
+                return Ruling(Decision.DENIED, rule.name, reason, rules={rule.name: rule.wire()})
+            errors.append(f"rule {rule.name!r} cannot be evaluated: {error}")
+    if hits[RuleDecision.DENY]:
+        rule = hits[RuleDecision.DENY][0]
+        return Ruling(
+            Decision.DENIED,
+            rule.name,
+            rule.message or f"rule {rule.name!r} of policy {policy!r} denies it",
+            rules={rule.name: rule.wire()},
+        )
+    asking = hits[RuleDecision.REQUIRE_APPROVAL] + [
+        rule for rule in open_rules if rule.decision is RuleDecision.REQUIRE_APPROVAL
+    ]
+    allowing = hits[RuleDecision.ALLOW] + [rule for rule in open_rules if rule.decision is RuleDecision.ALLOW]
+    provisional = bool(open_rules)
+    if asking:
+        text = {rule.name: rule.wire() for rule in asking}
+        approval = _strictest([rule.approval for rule in asking])
+        reason = (
+            asking[0].message or f"rule {asking[0].name!r} of policy {policy!r} wants a person's approval"
+        )
+        return Ruling(
+            Decision.NEEDS_APPROVAL, asking[0].name, reason, approval, provisional=provisional, rules=text
+        )
+    if allowing:
+        rule = allowing[0]
+        reason = rule.message or f"rule {rule.name!r} of policy {policy!r} allows it"
+        return Ruling(
+            Decision.ALLOWED, rule.name, reason, provisional=provisional, rules={rule.name: rule.wire()}
+        )
+    reason = f"no rule of policy {policy!r} allows it"
+    if errors:
+        reason += " (" + "; ".join(errors) + ")"
+    return Ruling(Decision.DENIED, DEFAULT_DENY, reason)
+
+
+def _matching(rules: list[Rule], item: Item) -> Iterator[Rule]:
+    """The rules whose lists name the item: each given list must contain its value."""
+    tool = item.tool
+    for rule in rules:
+        match = rule.match
+        if match.tools and item.tool_name not in match.tools:
+            continue
+        if match.effects and (tool is None or tool.effect not in match.effects):
+            continue
+        if match.types and item.task.type not in match.types:
+            continue
+        is_tool = item.task.type is TaskType.SIMPLE
+        if not is_tool and not match.types and rule.decision is RuleDecision.ALLOW:
+            continue  # task types are allowed by name, never by a rule that was written for tools
+        yield rule
+
+
+def _holds(when: str, question: Question, item: Item, counts: Mapping[str, int]) -> bool:
+    execution = question.execution
+    tool = item.tool
+    return cel.holds(
+        when,
+        now_ms=question.now_ms,
+        item={
+            "ref": item.short_ref,
+            "type": item.task.type.value,
+            "tool": item.tool_name,
+            "input": item.input,
+            "optional": item.task.optional,
+            "dependsOn": list(item.depends_on),
+        },
+        tool={
+            "name": item.tool_name,
+            "effect": tool.effect.value if tool is not None else "",
+            "idempotent": tool.idempotent if tool is not None else False,
+        },
+        execution={
+            "name": execution.name,
+            "namespace": execution.namespace,
+            "input": execution.input,
+            "requestedBy": execution.requested_by,
+            "workflow": execution.workflow_name,
+        },
+        proposal={"counts": dict(counts), "size": sum(counts.values())},
+    )
+
+
+def _strictest(approvals: list[Approval]) -> Approval:
+    return Approval(
+        count=max(a.count for a in approvals),
+        timeout_seconds=min(a.timeout_seconds for a in approvals),
+        not_requester=any(a.not_requester for a in approvals),
+    )

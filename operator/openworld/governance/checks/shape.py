@@ -1,0 +1,303 @@
+"""Check 1: the shape of a proposal, and what each item would run as. Anything may arrive here.
+
+What an item may set is a closed list; a model cannot name an image, an account or a secret, for
+there is no field that would carry it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from pydantic import ValidationError
+
+from openworld.api import JsonObject, Task, TaskType
+from openworld.api.meta import Json
+from openworld.api.workflow import SubWorkflowParam
+from openworld.governance.item import Item
+from openworld.governance.question import Question
+from openworld.governance.verdict import Check, Denial
+from openworld.language.canonical import NotCanonical, canonical
+from openworld.language.expressions import ExpressionError, references
+from openworld.language.reading import suggestion
+
+LARGEST_BYTES = 256 * 1024
+MOST_ITEMS = 1000
+DEEPEST = 32
+INTENTS = ("FORK_JOIN_DYNAMIC", "SEQUENCE")
+PROPOSAL_KEYS = ("intent", "rationale", "tasks", "output", "atomic")
+ITEM_KEYS = ("ref", "type", "name", "input", "dependsOn", "optional", "retry")
+#: Conductor's long form, as dynamic forks carry it.
+LONG_KEYS = {"taskReferenceName": "ref", "inputParameters": "input"}
+PROPOSABLE = (TaskType.HUMAN, TaskType.WAIT, TaskType.SUB_WORKFLOW, TaskType.AGENT)
+_REF_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
+_LONGEST_REF = 63
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A proposal that can be judged item by item. `denials` are items that make no sense, by index."""
+
+    items: tuple[Item | None, ...] = ()
+    refs: tuple[str, ...] = ()
+    denials: dict[int, Denial] = field(default_factory=dict)
+    answer: JsonObject | None = None
+    rationale: str = ""
+    atomic: bool = False
+
+
+def read(question: Question, raw: Json) -> Proposal | str:
+    """The proposal, or what is wrong with it as a whole."""
+    problem = _unreadable(raw)
+    if problem:
+        return problem
+    unknown = sorted(set(raw) - set(PROPOSAL_KEYS))
+    if unknown:
+        hint = suggestion(unknown[0], PROPOSAL_KEYS)
+        return f"a proposal has no field {unknown[0]!r}{hint}; it has {', '.join(PROPOSAL_KEYS)}"
+    intent, tasks, output = raw.get("intent"), raw.get("tasks", []), raw.get("output")
+    if intent is not None and intent not in INTENTS:
+        return f"intent must be one of {', '.join(INTENTS)}, or left out"
+    if not isinstance(tasks, list):
+        return f"tasks must be a list, and is {_kind(tasks)}"
+    if "output" in raw and not isinstance(output, dict):
+        return f"output must be an object, and is {_kind(output)}"
+    if not isinstance(raw.get("atomic", False), bool):
+        return "atomic must be true or false"
+    if not isinstance(raw.get("rationale", ""), str):
+        return "rationale must be a string"
+    if not tasks and output is None:
+        return "it proposes no task and gives no output"
+    if len(tasks) > MOST_ITEMS:
+        return f"it has {len(tasks)} items; no proposal may have more than {MOST_ITEMS}"
+    return Proposal(
+        **_items(question, tasks, sequence=intent == "SEQUENCE"),
+        answer=output,
+        rationale=raw.get("rationale", ""),
+        atomic=raw.get("atomic", False),
+    )
+
+
+def _unreadable(raw: Json) -> str:
+    try:
+        size = len(canonical(raw))
+    except NotCanonical as error:
+        return f"it is not usable JSON: {error}"
+    except RecursionError:
+        return "it is nested too deeply"
+    if not isinstance(raw, dict):
+        return f"a proposal is an object, and this is {_kind(raw)}"
+    if size > LARGEST_BYTES:
+        return f"it has {size} bytes, the limit is {LARGEST_BYTES}"
+    if _depth(raw) > DEEPEST:
+        return f"it is nested more than {DEEPEST} levels deep"
+    return ""
+
+
+def _depth(value: Json) -> int:
+    deepest, level = 0, [value]
+    while level:
+        deepest += 1
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return deepest
+
+
+def _items(question: Question, tasks: list[Json], *, sequence: bool) -> dict[str, object]:
+    items: list[Item | None] = []
+    refs: list[str] = []
+    denials: dict[int, Denial] = {}
+    for index, raw in enumerate(tasks):
+        built = _item(question, index, raw, refs)
+        if isinstance(built, Denial):
+            denials[index] = built
+            refs.append("")
+            items.append(None)
+        else:
+            refs.append(built.short_ref)
+            items.append(built)
+    known = [item for item in items if item is not None]
+    for position, item in enumerate(known):
+        before = (known[position - 1].short_ref,) if sequence and position else ()
+        wired = _wired(question, item, tasks[item.index], refs, before)
+        if isinstance(wired, Denial):
+            denials[item.index] = wired
+        else:
+            items[item.index] = wired
+    for index in _in_cycles([item for item in items if item is not None and item.index not in denials]):
+        denials[index] = Denial(Check.SHAPE, "cycle", "it depends on itself by way of other items")
+    return {"items": tuple(items), "refs": tuple(refs), "denials": denials}
+
+
+def _item(question: Question, index: int, raw: Json, refs: list[str]) -> Item | Denial:
+    if not isinstance(raw, dict):
+        return _no("item", f"an item is an object, and this is {_kind(raw)}")
+    fields = dict(raw)
+    for long, short in LONG_KEYS.items():
+        if long in fields:
+            if short in fields:
+                return _no("item", f"both {long} and {short} are given")
+            fields[short] = fields.pop(long)
+    unknown = sorted(set(fields) - set(ITEM_KEYS))
+    if unknown:
+        return _no("item", f"an item may not set {unknown[0]!r}; it may set {', '.join(ITEM_KEYS)}")
+    kind, name = fields.get("type", "SIMPLE"), fields.get("name")
+    if not isinstance(kind, str) or not isinstance(name if name is not None else "", str):
+        return _no("type", "type and name must be strings")
+    task_type = TaskType(kind) if kind in TaskType.__members__ else TaskType.SIMPLE
+    if task_type is TaskType.SIMPLE and kind != "SIMPLE":
+        if name not in (None, kind):
+            return _no("type", f"type {kind!r} is a tool's name, and name says {name!r}")
+        name = kind
+    if task_type is TaskType.SIMPLE and not name:
+        return _no("type", "it names no tool: set type to the tool's name")
+    if task_type is not TaskType.SIMPLE and task_type not in PROPOSABLE:
+        return _no("type", f"tasks of type {kind} cannot be proposed; tools and {', '.join(PROPOSABLE)} can")
+    given = fields.get("input", {})
+    if not isinstance(given, dict):
+        return _no("input", f"input must be an object, and is {_kind(given)}")
+    optional = fields.get("optional", False)
+    if not isinstance(optional, bool):
+        return _no("optional", "optional must be true or false")
+    retry = _retry_count(fields.get("retry"))
+    if isinstance(retry, Denial):
+        return retry
+    short_ref = fields.get("ref", _default_ref(name or kind.lower(), refs))
+    problem = _ref_problem(question, short_ref, refs)
+    if problem:
+        return _no("ref", problem)
+    return _built(
+        question, index, short_ref, task_type, name or kind.lower(), given, optional=optional, retry=retry
+    )
+
+
+def _built(
+    question: Question,
+    index: int,
+    short_ref: str,
+    task_type: TaskType,
+    name: str,
+    given: JsonObject,
+    *,
+    optional: bool,
+    retry: int | None,
+) -> Item | Denial:
+    ref = question.prefix + short_ref
+    values: dict[str, object] = {
+        "name": name,
+        "taskReferenceName": ref,
+        "type": task_type.value,
+        "inputParameters": given,
+        "dependsOn": [],
+    }
+    if optional:
+        values["optional"] = True
+    if retry is not None:
+        values["retryCount"] = retry
+    if task_type is TaskType.SUB_WORKFLOW:
+        rest = {key: value for key, value in given.items() if key not in ("name", "version")}
+        param = {key: given[key] for key in ("name", "version") if key in given}
+        try:
+            SubWorkflowParam.model_validate(param)
+        except ValidationError:
+            return _no(
+                "input",
+                "a SUB_WORKFLOW item's input must hold name (a Workflow's name), and may hold version",
+            )
+        values |= {"subWorkflowParam": param, "inputParameters": rest}
+    if task_type is TaskType.AGENT and (not isinstance(given.get("agent"), str) or "${" in given["agent"]):
+        return _no("input", "an AGENT item's input.agent must be the name of an Agent")
+    try:
+        task = Task.model_validate(values)
+    except ValidationError as error:
+        return _no("item", error.errors()[0]["msg"])
+    return Item(index, short_ref, ref, task, dict(task.input_parameters))
+
+
+def _wired(
+    question: Question, item: Item, raw: JsonObject, refs: list[str], before: tuple[str, ...]
+) -> Item | Denial:
+    """The item with its dependencies: those it states, those its expressions imply, and the order."""
+    stated = raw.get("dependsOn", [])
+    if not isinstance(stated, list) or not all(isinstance(ref, str) for ref in stated):
+        return _no("dependsOn", "dependsOn must be a list of refs")
+    depends_on = [*before]
+    for ref in stated:
+        if ref in refs:
+            depends_on.append(ref)
+        elif ref not in question.visible:
+            return _no(
+                "dependsOn",
+                f"it depends on {ref!r}, which is no item of this proposal{suggestion(ref, refs)}",
+            )
+    try:
+        found = references(item.input)
+    except ExpressionError as error:
+        return _no("expression", str(error))
+    for reference in found:
+        if reference.root == "workflow":
+            if reference.path.split(".")[0].split("[")[0] != "input":
+                return _no("expression", f"{reference.text}: of the workflow, only its input may be named")
+        elif reference.root in refs:
+            depends_on.append(reference.root)
+        elif reference.root not in question.visible:
+            return _no(
+                "expression", f"{reference.text}: there is no ended task {reference.root!r} that it was shown"
+            )
+    unique = tuple(dict.fromkeys(depends_on))
+    full = [question.prefix + ref for ref in unique]
+    task = item.task.model_copy(update={"depends_on": full})
+    task = Task.model_validate({**task.wire(), "dependsOn": full})
+    return replace(item, task=task, depends_on=unique, has_expressions=bool(found))
+
+
+def _retry_count(retry: Json) -> int | Denial | None:
+    if retry is None:
+        return None
+    count = retry.get("count") if isinstance(retry, dict) and set(retry) == {"count"} else None
+    if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= 100:
+        return _no("retry", "retry must be {count: N} with N from 0 to 100")
+    return count
+
+
+def _default_ref(name: str, refs: list[str]) -> str:
+    base = "".join(c if c in _REF_CHARACTERS else "_" for c in name)[: _LONGEST_REF - 5].replace("__", "_")
+    candidate, number = base, 2
+    while candidate in refs:
+        candidate, number = f"{base}_{number}", number + 1
+    return candidate
+
+
+def _ref_problem(question: Question, ref: Json, refs: list[str]) -> str:
+    if not isinstance(ref, str) or not 1 <= len(ref) <= _LONGEST_REF or set(ref) - _REF_CHARACTERS:
+        return f"ref must be 1 to {_LONGEST_REF} of a-z, A-Z, 0-9 and _"
+    if ref[0].isdigit() or "__" in ref or ref == "workflow":
+        return f"ref {ref!r} must not begin with a digit, hold '__' or be 'workflow'"
+    if ref in refs:
+        return f"ref {ref!r} is used twice in this proposal"
+    if question.prefix + ref in question.taken:
+        return f"ref {ref!r} is used by a task that exists"
+    return ""
+
+
+def _in_cycles(items: list[Item]) -> set[int]:
+    """The items that cannot be put in an order: what is left when the free ones are taken away."""
+    left = {item.short_ref: item for item in items}
+    while True:
+        free = [ref for ref, item in left.items() if not any(d in left for d in item.depends_on)]
+        if not free:
+            return {item.index for item in left.values()}
+        for ref in free:
+            del left[ref]
+
+
+def _no(rule: str, reason: str) -> Denial:
+    return Denial(Check.SHAPE, rule, reason)
+
+
+def _kind(value: Json) -> str:
+    names = {type(None): "null", bool: "a boolean", str: "a string", list: "a list", dict: "an object"}
+    return names.get(type(value), "a number")

@@ -1,0 +1,86 @@
+"""What a verdict is asked on: the gathered inputs, as values. Nothing here is fetched or computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from openworld.api import Agent, JsonObject, Policy, ToolCatalog
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogSource:
+    """A catalog as it stands now; `catalog` is None when it is missing or invalid."""
+
+    name: str
+    digest: str
+    catalog: ToolCatalog | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySource:
+    """A policy as it stands now. One that is missing or invalid denies everything."""
+
+    name: str
+    digest: str
+    policy: Policy | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSource:
+    """The agent that proposes."""
+
+    name: str
+    digest: str
+    agent: Agent
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionFacts:
+    """What rules may know of the execution."""
+
+    name: str
+    namespace: str
+    uid: str
+    input: JsonObject
+    requested_by: str
+    service_account: str
+    started_at_ms: int
+    workflow_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the execution has used: proposed tasks, tokens; `depth` is where the items would run."""
+
+    tasks: int = 0
+    tokens: int = 0
+    turn: int = 0
+    depth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Everything a verdict depends on.
+
+    `access` holds the answers of access reviews by tool: absent means not asked yet. `visible` are
+    the refs that proposed text may name, `taken` those that exist, `prefix` goes before a short ref.
+    `proposed` is false for authored tasks: budgets of proposals do not bind them, and rules only
+    where `bind_policy` says so.
+    """
+
+    execution: ExecutionFacts
+    now_ms: int
+    proposer: str
+    catalogs: tuple[CatalogSource, ...]
+    policies: tuple[PolicySource, ...]
+    access: Mapping[str, bool]
+    visible: frozenset[str] = frozenset()
+    taken: frozenset[str] = frozenset()
+    prefix: str = ""
+    spent: Spent = field(default_factory=Spent)
+    agent: AgentSource | None = None
+    bind_policy: bool = True
+    proposed: bool = True

@@ -1,0 +1,165 @@
+"""What each task type needs and what it does not take: one function for each type, found in a table.
+
+Judges a single task by itself; what concerns several tasks is `checks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from openworld.api import Task, TaskType
+from openworld.api.meta import Json
+from openworld.api.workflow import EvaluatorType
+
+from .durations import InvalidTime, parse_duration, parse_until
+from .reading import suggestion
+
+#: A field of the task and what is wrong with it; the field may go deeper (`inputParameters.agent`).
+Problem = tuple[tuple[str | int, ...], str]
+
+TERMINATION_STATUSES = ("COMPLETED", "FAILED", "TERMINATED")
+_INPUT = "inputParameters"
+_OWNERS: dict[str, tuple[TaskType, ...]] = {
+    "join_on": (TaskType.JOIN,),
+    "evaluator_type": (TaskType.SWITCH, TaskType.INLINE),
+    "expression": (TaskType.SWITCH, TaskType.INLINE),
+    "decision_cases": (TaskType.SWITCH,),
+    "default_case": (TaskType.SWITCH,),
+    "fork_tasks": (TaskType.FORK_JOIN,),
+    "dynamic_fork_tasks_param": (TaskType.FORK_JOIN_DYNAMIC,),
+    "dynamic_fork_tasks_input_param_name": (TaskType.FORK_JOIN_DYNAMIC,),
+    "sub_workflow_param": (TaskType.SUB_WORKFLOW,),
+}
+
+
+def problems_of(task: Task) -> Iterator[Problem]:
+    """What is wrong with a task by the rules of its type."""
+    for name, owners in _OWNERS.items():
+        field = Task.model_fields[name]
+        if task.type not in owners and getattr(task, name) != field.get_default(call_default_factory=True):
+            belongs = " and ".join(owner.value for owner in owners)
+            yield (field.alias or name,), f"does not belong to a {task.type} task, only to {belongs}"
+    check = _CHECKS.get(task.type)
+    if check is not None:
+        yield from check(task)
+
+
+def _simple(task: Task) -> Iterator[Problem]:
+    if not task.name:
+        yield ("name",), "is required: the tool that a SIMPLE task runs"
+
+
+def _agent(task: Task) -> Iterator[Problem]:
+    agent = task.input_parameters.get("agent")
+    if not isinstance(agent, str) or not agent:
+        yield (_INPUT, "agent"), "is required: the name of the Agent"
+
+
+def _fork_join(task: Task) -> Iterator[Problem]:
+    if not task.fork_tasks:
+        yield ("forkTasks",), "is required: the branches, each a list of tasks"
+
+
+def _fork_join_dynamic(task: Task) -> Iterator[Problem]:
+    given = task.input_parameters
+    if "forkTaskInputs" in given and not {"forkTaskName", "forkTaskWorkflow"}.isdisjoint(given):
+        return
+    name = task.dynamic_fork_tasks_param
+    if name not in given:
+        yield (_INPUT, name), f"is required: the list of tasks to fork{suggestion(name, given)}"
+
+
+def _switch(task: Task) -> Iterator[Problem]:
+    if not task.decision_cases and not task.default_case:
+        yield ("decisionCases",), "is required: the tasks for each value of the expression"
+    if not task.expression:
+        yield ("expression",), "is required: what picks the case"
+    else:
+        yield from _value_param(task, task.evaluator_type, task.expression)
+
+
+def _inline(task: Task) -> Iterator[Problem]:
+    inner = task.input_parameters.get("expression")
+    evaluator = task.input_parameters.get("evaluatorType")
+    if inner is not None and not isinstance(inner, str):
+        yield (_INPUT, "expression"), "must be text"
+    elif task.expression and inner:
+        yield ("expression",), f"is given twice, here and as {_INPUT}.expression; keep one"
+    elif not (task.expression or inner):
+        yield ("expression",), "is required: what an INLINE task evaluates"
+    if evaluator is not None and not _is_computed(evaluator):
+        known = [member.value for member in EvaluatorType]
+        if evaluator not in known:
+            meant = suggestion(str(evaluator), known)
+            yield (
+                (_INPUT, "evaluatorType"),
+                f"{evaluator!r} is not allowed{meant or '.'} Allowed: {', '.join(known)}",
+            )
+            return
+    expression = task.expression or inner
+    if isinstance(expression, str) and not (_is_computed(evaluator) or _is_computed(inner)):
+        yield from _value_param(task, EvaluatorType(evaluator or task.evaluator_type), expression)
+
+
+def _value_param(task: Task, evaluator: EvaluatorType, expression: str) -> Iterator[Problem]:
+    if evaluator is EvaluatorType.VALUE_PARAM and expression not in task.input_parameters:
+        meant = suggestion(expression, task.input_parameters)
+        named = f"names the input {expression[:80]!r}, which {_INPUT} does not have{meant or '.'}"
+        yield ("expression",), f"{named} With evaluatorType value-param the expression is an input's name"
+
+
+def _sub_workflow(task: Task) -> Iterator[Problem]:
+    if task.sub_workflow_param is None:
+        yield ("subWorkflowParam",), "is required: the Workflow to start"
+
+
+def _wait(task: Task) -> Iterator[Problem]:
+    given = task.input_parameters
+    if "duration" in given and "until" in given:
+        yield (_INPUT, "until"), "stands beside duration; keep one"
+    for name in given:
+        meant = suggestion(name, ("duration", "until"))
+        if meant and name not in ("duration", "until"):
+            yield (_INPUT, name), f"means nothing to a WAIT task{meant}"
+    yield from _readable(given.get("duration"), "duration", parse_duration)
+    yield from _readable(given.get("until"), "until", lambda text: parse_until(text, _FAR_AHEAD_MS))
+
+
+#: Whether a date is too far ahead depends on the day, which a definition's check must not.
+_FAR_AHEAD_MS = 253_402_300_800_000
+
+
+def _readable(value: Json, name: str, parse: Callable[[str], int]) -> Iterator[Problem]:
+    if value is None or _is_computed(value):
+        return
+    if not isinstance(value, str):
+        yield (_INPUT, name), "must be text"
+        return
+    try:
+        parse(value)
+    except InvalidTime as error:
+        yield (_INPUT, name), str(error)
+
+
+def _terminate(task: Task) -> Iterator[Problem]:
+    status = task.input_parameters.get("terminationStatus")
+    if not _is_computed(status) and status not in TERMINATION_STATUSES:
+        given = "is required" if status is None else f"{str(status)[:80]!r} is not allowed"
+        yield (_INPUT, "terminationStatus"), f"{given}: one of {', '.join(TERMINATION_STATUSES)}"
+
+
+def _is_computed(value: Json) -> bool:
+    return isinstance(value, str) and "${" in value
+
+
+_CHECKS: dict[TaskType, Callable[[Task], Iterator[Problem]]] = {
+    TaskType.SIMPLE: _simple,
+    TaskType.AGENT: _agent,
+    TaskType.FORK_JOIN: _fork_join,
+    TaskType.FORK_JOIN_DYNAMIC: _fork_join_dynamic,
+    TaskType.SWITCH: _switch,
+    TaskType.INLINE: _inline,
+    TaskType.SUB_WORKFLOW: _sub_workflow,
+    TaskType.WAIT: _wait,
+    TaskType.TERMINATE: _terminate,
+}
