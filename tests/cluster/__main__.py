@@ -50,8 +50,8 @@ def _parser() -> argparse.ArgumentParser:
 def main() -> int:
     """Run one command; errors are one message, not a traceback."""
     options = _parser().parse_args()
-    cluster = from_environment(options.name)
     try:
+        cluster = from_environment(options.name)
         match options.command:
             case "up":
                 cluster.up(control_plane_only=options.control_plane_only)
@@ -66,14 +66,23 @@ def main() -> int:
             case "load-image":
                 cluster.load_image(options.tag)
             case "build-image":
-                pairs = dict(pair.partition("=")[::2] for pair in options.build_arg)
-                cluster.build_image(options.tag, options.file, options.context, pairs)
+                arguments = _arguments(options.build_arg)
+                cluster.build_image(options.tag, options.file, options.context, arguments)
             case "helm":
                 print(binary.helm())
     except ClusterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
+
+
+def _arguments(pairs: list[str]) -> dict[str, str]:
+    for pair in pairs:
+        if "=" not in pair:
+            raise ClusterError(f"--build-arg {pair} has no value; write KEY=VALUE")
+    return dict(pair.split("=", 1) for pair in pairs)
 
 
 def _print_status(status: dict[str, object], output: str) -> None:

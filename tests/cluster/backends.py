@@ -6,6 +6,7 @@ never another one: its kubeconfig is cut out and pinned.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -102,6 +103,8 @@ class KindCluster(_DockerImages):
 
     def kubeconfig(self) -> str:
         """Path of its kubeconfig."""
+        if not self._path().exists():
+            raise ClusterError(f"kind cluster {self.name} is not up; `CLUSTER=kind … up` starts it")
         return str(self._path())
 
     def load_image(self, tag: str) -> None:
@@ -122,19 +125,24 @@ class ExistingCluster(_DockerImages):
 
     def down(self) -> None:
         """Leave it alone."""
+        self._path().unlink(missing_ok=True)
         say(f"   context {self.context} is yours; nothing was started, nothing is stopped")
 
     def status(self) -> dict[str, object]:
         """Which context is used."""
         return {"name": self.name, "context": self.context, "exists": True}
 
+    def _path(self) -> Path:
+        digest = hashlib.sha256(self.context.encode()).hexdigest()[:12]
+        return state_root() / f"existing-{self.name}-{digest}.kubeconfig"
+
     def kubeconfig(self) -> str:
         """A kubeconfig with this one context."""
-        path = state_root() / f"existing-{self.name}.kubeconfig"
+        text = run(["kubectl", "config", "view", "--minify", "--flatten", f"--context={self.context}"])
+        path = self._path()
         path.parent.mkdir(parents=True, exist_ok=True)
-        view = ["kubectl", "config", "view", "--minify", "--flatten", f"--context={self.context}"]
-        path.write_text(run(view))
-        path.chmod(0o600)
+        path.touch(mode=0o600)
+        path.write_text(text)
         return str(path)
 
     def load_image(self, tag: str) -> None:

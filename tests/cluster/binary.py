@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
 
+from .locks import held
 from .settings import KUBERNETES, ClusterError, cache_root
 from .shell import say
 
@@ -26,9 +27,11 @@ def cluster() -> Path:
 
 def helm() -> Path:
     """The Helm command."""
-    return _build(
-        "helm", _HERE / "tools", "helm.sh/helm/v4/cmd/helm", "-s -w", "about 3 minutes the first time"
-    )
+    module = _HERE / "tools"
+    pinned = re.search(r"helm\.sh/helm/v4 (v\S+)", (module / "go.mod").read_text())
+    assert pinned is not None
+    flags = f"-s -w -X helm.sh/helm/v4/internal/version.version={pinned.group(1)}"
+    return _build("helm", module, "helm.sh/helm/v4/cmd/helm", flags, "about 3 minutes the first time")
 
 
 def kind() -> Path:
@@ -44,9 +47,7 @@ def _build(name: str, module: Path, package: str, flags: str, expectation: str) 
     target = folder / name
     if target.exists():
         return target
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with held(folder / "lock"):
         if not target.exists():
             _compile(name, module, package, flags, expectation, target)
     return target

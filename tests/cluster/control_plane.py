@@ -1,17 +1,15 @@
-"""etcd, kube-apiserver, kube-controller-manager and kube-scheduler, on this machine's loopback."""
+"""etcd, kube-apiserver, kube-controller-manager and kube-scheduler, as processes of this machine."""
 
 from __future__ import annotations
 
-import ssl
-import urllib.error
-import urllib.request
 from pathlib import Path
 
-from . import processes
+from . import processes, readiness
 from .settings import Settings
 from .shell import say, wait_for
 
 COMPONENTS = ("etcd", "apiserver", "controllers", "scheduler")
+_QUICK = ("--kube-api-qps=200", "--kube-api-burst=400", "--bind-address=127.0.0.1", "--profiling=false")
 
 
 def up(s: Settings, binary: Path) -> None:
@@ -51,6 +49,8 @@ def up(s: Settings, binary: Path) -> None:
             f"--etcd-servers={etcd}",
             f"--service-cluster-ip-range={s.services}",
             "--authorization-mode=Node,RBAC",
+            "--anonymous-auth=true",
+            "--event-ttl=1h",
             f"--client-ca-file={pki}/ca.crt",
             f"--tls-cert-file={pki}/apiserver.crt",
             f"--tls-private-key-file={pki}/apiserver.key",
@@ -69,7 +69,7 @@ def up(s: Settings, binary: Path) -> None:
     )
     wait_for(
         "the API server's readiness",
-        lambda: _ready(s),
+        lambda: processes.require(s, "etcd", "apiserver") and readiness.api_server(s),
         seconds=120,
         explain=lambda: processes.log_tail(s, "apiserver"),
     )
@@ -90,8 +90,9 @@ def up(s: Settings, binary: Path) -> None:
             "--allocate-node-cidrs=true",
             "--node-cidr-mask-size=22",
             "--leader-elect=false",
+            "--concurrent-job-syncs=20",
+            *_QUICK,
             f"--secure-port={s.port('controllers')}",
-            "--profiling=false",
         ],
     )
     processes.start(
@@ -102,9 +103,15 @@ def up(s: Settings, binary: Path) -> None:
             "kube-scheduler",
             f"--kubeconfig={s.root}/scheduler.kubeconfig",
             "--leader-elect=false",
+            *_QUICK,
             f"--secure-port={s.port('scheduler')}",
-            "--profiling=false",
         ],
+    )
+    wait_for(
+        "the default namespace's service account",
+        lambda: processes.require(s, *COMPONENTS) and readiness.default_namespace(s),
+        seconds=60,
+        explain=lambda: processes.log_tail(s, "controllers"),
     )
 
 
@@ -112,14 +119,3 @@ def down(s: Settings) -> None:
     """Stop the four, in reverse."""
     for name in reversed(COMPONENTS):
         processes.stop(s, name)
-
-
-def _ready(s: Settings) -> bool:
-    context = ssl.create_default_context(cafile=str(s.pki / "ca.crt"))
-    context.load_cert_chain(s.pki / "admin.crt", s.pki / "admin.key")
-    url = f"https://127.0.0.1:{s.port('apiserver')}/readyz"
-    try:
-        with urllib.request.urlopen(url, context=context, timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError):
-        return False

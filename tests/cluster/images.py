@@ -6,12 +6,14 @@ The Dockerfiles are those that users build with Docker; only `BASE_IMAGE` differ
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from . import packages
+from .locks import held
 from .settings import REPOSITORY, ClusterError, Settings, cache_root
 from .shell import run, say
 
@@ -29,8 +31,13 @@ int main(void) { signal(SIGTERM, end); signal(SIGINT, end); for (;;) pause(); }
 def ensure_base() -> str:
     """The base image: Debian slim with Python, made once a machine."""
     packages.ensure(packages.IMAGES)
-    if _has_image(BASE):
-        return BASE
+    with held(cache_root() / "base" / "lock"):
+        if not _has_image(BASE):
+            _make_base()
+    return BASE
+
+
+def _make_base() -> None:
     archive = cache_root() / "base" / "bookworm-1.tar"
     if not archive.exists():
         say("== base image (about a minute the first time)")
@@ -51,7 +58,6 @@ def ensure_base() -> str:
         ]
     )
     run(["buildah", "commit", "--rm", container, BASE])
-    return BASE
 
 
 def build(tag: str, dockerfile: Path, context: Path, arguments: Mapping[str, str]) -> None:
@@ -106,14 +112,17 @@ def load(s: Settings, tag: str) -> None:
         raise ClusterError(
             f"there is no image {tag}; build it first with `build-image --tag {tag} --file DOCKERFILE`"
         )
+    mark = s.root / "images" / re.sub("[^A-Za-z0-9.-]", "_", tag)
+    image = run(["buildah", "images", "-q", "--no-trunc", tag]).strip()
+    if mark.exists() and mark.read_text() == image:
+        return
+    say(f"   loading {tag}")
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / "image.tar"
         run(["buildah", "push", "-q", tag, f"docker-archive:{archive}:{tag}"])
-        _import(s, archive)
-
-
-def _import(s: Settings, archive: Path) -> None:
-    run(["ctr", "-a", s.containerd_socket, "-n", "k8s.io", "images", "import", archive])
+        run(["ctr", "-a", s.containerd_socket, "-n", "k8s.io", "images", "import", archive])
+    mark.parent.mkdir(exist_ok=True)
+    mark.write_text(image)
 
 
 def load_pause(s: Settings) -> None:

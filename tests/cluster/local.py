@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager
 
-from . import binary, control_plane, images, node, packages, pki, processes
-from .settings import ClusterError, Settings, settings
+from . import binary, control_plane, images, leftovers, node, packages, pki, processes
+from .locks import held
+from .settings import ClusterError, Settings, settings, state_root
 from .shell import run, say
 
 
@@ -21,28 +23,29 @@ class LocalCluster:
             raise ClusterError("a node needs root; use --control-plane-only, or CLUSTER=kind with Docker")
         packages.ensure(packages.CONTROL_PLANE | ({} if control_plane_only else packages.NODE))
         program = binary.cluster()
-        s = settings(self.name, create=True)
-        say(f"== cluster {s.name}")
-        s.root.mkdir(parents=True, exist_ok=True)
-        s.root.chmod(0o711)
-        pki.create(s, node.node_name(s))
-        if not control_plane_only:
-            node.heal(s)
-        control_plane.up(s, program)
-        if not control_plane_only:
-            node.up(s, program)
+        with self._alone():
+            s = settings(self.name, create=True)
+            say(f"== cluster {s.name}")
+            s.root.chmod(0o711)
+            pki.create(s)
+            if not control_plane_only:
+                node.heal(s)
+            control_plane.up(s, program)
+            if not control_plane_only:
+                node.up(s, program)
 
     def down(self) -> None:
         """Stop exactly what `up` started and leave nothing but the caches."""
-        s = settings(self.name)
-        if not s.root.exists():
-            say(f"   cluster {s.name} does not exist")
-            return
-        node.down(s)
-        control_plane.down(s)
-        node.unmount_below(s.root, s.run)
-        run(["rm", "-rf", "--one-file-system", s.root])
-        say(f"   cluster {s.name} removed")
+        with self._alone():
+            s = settings(self.name)
+            if not s.root.exists() and not leftovers.found(s):
+                say(f"   cluster {s.name} does not exist")
+                return
+            if os.geteuid() == 0:
+                node.down(s)
+            control_plane.down(s)
+            run(["rm", "-rf", "--one-file-system", s.root])
+            say(f"   cluster {s.name} removed")
 
     def status(self) -> dict[str, object]:
         """Which components run, and where."""
@@ -66,11 +69,17 @@ class LocalCluster:
 
     def load_image(self, tag: str) -> None:
         """Put an image of this machine's into the node."""
-        images.load(self._existing(), tag)
+        s = self._existing()
+        if not processes.alive(s, "containerd"):
+            raise ClusterError(f"cluster {s.name} has no node; `python -m tests.cluster up` adds one")
+        images.load(s, tag)
 
     def build_image(self, tag: str, dockerfile: str, context: str, arguments: dict[str, str]) -> None:
         """Build an image with buildah."""
         images.build(tag, images.in_repository(dockerfile), images.in_repository(context), arguments)
+
+    def _alone(self) -> AbstractContextManager[None]:
+        return held(state_root() / f".{self.name}.lock")
 
     def _existing(self) -> Settings:
         s = settings(self.name)

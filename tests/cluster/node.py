@@ -1,43 +1,34 @@
 """The node: a network namespace of its own with containerd, kubelet and kube-proxy in it.
 
 Inside the namespace live the pods' bridge and kube-proxy's rules, so clusters stand side by side
-and everything of a node's network goes when its namespace goes. Mounts and cgroups are found by
-this cluster's own paths, whatever killed the processes that made them.
+and everything of a node's network goes when its namespace goes.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import time
+import sys
 from pathlib import Path
 
-from . import images, processes
+from . import images, leftovers, processes, readiness
 from .settings import Settings
 from .shell import run, say, wait_for
 
 COMPONENTS = ("containerd", "kubelet", "proxy")
-_CGROUPS = Path("/sys/fs/cgroup")
-
-
-def node_name(s: Settings) -> str:
-    """Name of the one node."""
-    return f"{s.name}-node"
 
 
 def up(s: Settings, binary: Path) -> None:
     """Start what does not run and wait until the node is Ready."""
     _network(s)
     _files(s)
-    for parent in _cgroup_parents(s):
+    for parent in leftovers.cgroups(s):
         parent.mkdir(exist_ok=True)
         _inherit_cpuset(parent)
-    inside = ["nsenter", f"--net=/run/netns/{s.netns}"]
+    inside = ["nsenter", f"--net={s.netns_path}"]
     processes.start(s, "containerd", [*inside, "containerd", "-c", s.root / "containerd.toml"])
     wait_for(
         "containerd's start",
-        lambda: s.containerd_socket.exists() and not _ctr_fails(s),
+        lambda: processes.require(s, "containerd") and _containerd_answers(s),
         seconds=30,
         explain=lambda: processes.log_tail(s, "containerd"),
     )
@@ -52,7 +43,7 @@ def up(s: Settings, binary: Path) -> None:
             f"--config={s.root}/kubelet.yaml",
             f"--kubeconfig={s.root}/kubelet.kubeconfig",
             f"--root-dir={s.root}/kubelet",
-            f"--hostname-override={node_name(s)}",
+            f"--hostname-override={s.node_name}",
             f"--node-ip={s.node_ip}",
         ],
     )
@@ -66,37 +57,43 @@ def up(s: Settings, binary: Path) -> None:
             f"--kubeconfig={s.root}/proxy.kubeconfig",
             f"--cluster-cidr={s.pods}",
             "--proxy-mode=iptables",
-            f"--hostname-override={node_name(s)}",
+            f"--hostname-override={s.node_name}",
             "--conntrack-max-per-core=0",
         ],
     )
     wait_for(
         "the node's readiness",
-        lambda: _is_ready(s),
+        lambda: processes.require(s, *COMPONENTS) and readiness.node(s),
         seconds=90,
         explain=lambda: processes.log_tail(s, "kubelet"),
     )
-    say(f"   node {node_name(s)} ready")
+    wait_for(
+        "an answer of the `kubernetes` Service to the node",
+        lambda: processes.require(s, *COMPONENTS) and _service_answers(s, inside),
+        seconds=60,
+        explain=lambda: processes.log_tail(s, "proxy"),
+    )
+    say(f"   node {s.node_name} ready")
 
 
-def _is_ready(s: Settings) -> bool:
-    path = '{.status.conditions[?(@.type=="Ready")].status}'
-    kubectl = ["kubectl", f"--kubeconfig={s.kubeconfig}"]
-    status = run([*kubectl, "get", "node", node_name(s), f"-o=jsonpath={path}"], check=False)
-    account = run([*kubectl, "get", "serviceaccount", "default", "-o=name"], check=False)
-    return status == "True" and account != ""
+def _containerd_answers(s: Settings) -> bool:
+    if not s.containerd_socket.exists():
+        return False
+    return "Server" in run(["ctr", "-a", s.containerd_socket, "version"], check=False)
 
 
-def _ctr_fails(s: Settings) -> bool:
-    return "Server" not in run(["ctr", "-a", s.containerd_socket, "version"], check=False)
+def _service_answers(s: Settings, inside: list[str]) -> bool:
+    """Whether kube-proxy's rules lead from the node to the API server."""
+    connect = "import socket, sys; socket.create_connection((sys.argv[1], 443), 2); print('yes')"
+    return "yes" in run([*inside, sys.executable, "-c", connect, s.kubernetes_service], check=False)
 
 
 def _network(s: Settings) -> None:
     here, there = s.veth
-    if not Path(f"/run/netns/{s.netns}").exists():
+    if not s.netns_path.exists():
         run(["ip", "netns", "add", s.netns])
     inside = ["ip", "-n", s.netns]
-    if not Path(f"/sys/class/net/{here}").exists():
+    if not s.link.exists():
         run(["ip", "link", "add", here, "type", "veth", "peer", "name", there, "netns", s.netns])
         run(["ip", "addr", "add", f"{s.host_ip}/30", "dev", here])
         run([*inside, "addr", "add", f"{s.node_ip}/30", "dev", there])
@@ -104,7 +101,7 @@ def _network(s: Settings) -> None:
     for device in ("lo", there):
         run([*inside, "link", "set", device, "up"])
     run([*inside, "route", "replace", "default", "via", s.host_ip])
-    run(["nsenter", f"--net=/run/netns/{s.netns}", "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"])
+    run(["nsenter", f"--net={s.netns_path}", "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"])
 
 
 def _files(s: Settings) -> None:
@@ -128,7 +125,7 @@ def _files(s: Settings) -> None:
         json.dumps(
             {
                 "cniVersion": "1.0.0",
-                "name": s.name,
+                "name": s.netns,
                 "plugins": [bridge, {"type": "portmap", "capabilities": {"portMappings": True}}],
             }
         )
@@ -142,6 +139,7 @@ state = "{s.run}/containerd"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{images.PAUSE}"
   restrict_oom_score_adj = true
+  netns_mounts_under_state_dir = true
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
     conf_dir = "{cni}"
@@ -171,6 +169,9 @@ state = "{s.run}/containerd"
         "tlsPrivateKeyFile": f"{s.pki}/kubelet.key",
         "resolvConf": "/etc/resolv.conf",
         "maxPods": 250,
+        "volumePluginDir": str(s.root / "volume-plugins"),
+        "kubeAPIQPS": 200,
+        "kubeAPIBurst": 400,
         "podLogsDir": str(s.root / "pod-logs"),
         "serializeImagePulls": False,
         "registerNode": True,
@@ -178,14 +179,6 @@ state = "{s.run}/containerd"
         "evictionHard": {"nodefs.available": "1%", "imagefs.available": "1%", "memory.available": "100Mi"},
     }
     (s.root / "kubelet.yaml").write_text(json.dumps(kubelet, indent=1))
-
-
-def _cgroup_parents(s: Settings) -> list[Path]:
-    """This cluster's folder in each cgroup hierarchy (version 1), or in the one of version 2."""
-    hierarchies = [d for d in _CGROUPS.iterdir() if d.is_dir() and (d / "cgroup.procs").exists()]
-    if (_CGROUPS / "cgroup.controllers").exists():
-        hierarchies = [_CGROUPS]
-    return [hierarchy / s.cgroup.strip("/") for hierarchy in hierarchies]
 
 
 def _inherit_cpuset(folder: Path) -> None:
@@ -199,69 +192,15 @@ def down(s: Settings) -> None:
     """Stop the node and remove what it left: containers, mounts, network, cgroups, sockets."""
     for name in ("kubelet", "proxy"):
         processes.stop(s, name)
-    _kill_containers(s)
+    leftovers.kill_containers(s)
     processes.stop(s, "containerd")
-    processes.kill_by_path(str(s.containerd_socket))
-    unmount_below(s.root, s.run)
-    if Path(f"/run/netns/{s.netns}").exists():
-        run(["ip", "netns", "delete", s.netns], check=False)
-    if Path(f"/sys/class/net/{s.veth[0]}").exists():
-        run(["ip", "link", "delete", s.veth[0]], check=False)
-    for parent in _cgroup_parents(s):
-        _remove_cgroup(parent)
-    run(["rm", "-rf", "--one-file-system", s.run])
+    leftovers.remove(s)
 
 
 def heal(s: Settings) -> None:
     """Remove what a killed node left behind, so that a new one can start."""
-    if any(processes.alive(s, name) for name in COMPONENTS):
-        if all(processes.alive(s, name) for name in COMPONENTS):
-            return
-        say("   healing: some of the node's processes are gone")
-    elif not s.run.exists() and not Path(f"/run/netns/{s.netns}").exists():
+    lost = [name for name in COMPONENTS if not processes.alive(s, name)]
+    if not lost or (len(lost) == len(COMPONENTS) and not leftovers.found(s)):
         return
-    else:
-        say("   healing: the node was killed; removing what it left")
+    say(f"   healing: {', '.join(lost)} of the node ended; removing what was left")
     down(s)
-
-
-def _kill_containers(s: Settings) -> None:
-    for parent in _cgroup_parents(s):
-        for file in parent.rglob("cgroup.procs"):
-            try:
-                pids = [int(word) for word in file.read_text().split()]
-            except OSError:
-                continue
-            for pid in pids:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
-
-
-def unmount_below(*folders: Path) -> None:
-    """Unmount everything below these folders, deepest first, and the pods' network namespaces."""
-    for _ in range(3):
-        points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-        ours = [p for p in points if any(p.startswith(f"{folder}/") for folder in folders)]
-        if not ours:
-            return
-        for point in sorted(ours, key=len, reverse=True):
-            run(["umount", "-l", point], check=False)
-
-
-def _remove_cgroup(parent: Path) -> None:
-    deadline = time.monotonic() + 10
-    while parent.exists() and time.monotonic() < deadline:
-        for folder in sorted(parent.rglob("*"), key=lambda p: len(p.parts), reverse=True):
-            if folder.is_dir():
-                _rmdir(folder)
-        _rmdir(parent)
-        time.sleep(0.05)
-
-
-def _rmdir(folder: Path) -> None:
-    try:
-        folder.rmdir()
-    except OSError:
-        return

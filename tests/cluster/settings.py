@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from .locks import held
 
 KUBERNETES = "v1.37.2"
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -21,7 +24,7 @@ class ClusterError(Exception):
 def state_root() -> Path:
     """Where running clusters keep their files (XDG state folder)."""
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "openworld" / "clusters"
+    return Path(base).resolve() / "openworld" / "clusters"
 
 
 def cache_root() -> Path:
@@ -63,9 +66,25 @@ class Settings:
         return f"openworld-{self.name}"
 
     @property
+    def netns_path(self) -> Path:
+        """Where `ip netns` keeps it."""
+        return Path("/run/netns") / self.netns
+
+    @property
     def veth(self) -> tuple[str, str]:
-        """Names of the link between this machine and the node."""
-        return f"owh{self.slot}", f"own{self.slot}"
+        """Names of the link between this machine and the node: by digest, for they are at most 15 bytes."""
+        digest = hashlib.sha256(self.name.encode()).hexdigest()[:8]
+        return f"owh-{digest}", f"own-{digest}"
+
+    @property
+    def link(self) -> Path:
+        """This machine's end of the link, while it exists."""
+        return Path("/sys/class/net") / self.veth[0]
+
+    @property
+    def node_name(self) -> str:
+        """Name of the one node."""
+        return f"{self.name}-node"
 
     @property
     def host_ip(self) -> str:
@@ -120,13 +139,16 @@ def settings(name: str, *, create: bool = False) -> Settings:
             f"{name!r} is no cluster name: use up to 20 of a-z, 0-9 and -, with no - at either end"
         )
     mark = state_root() / name / "slot.json"
-    if mark.exists():
-        return Settings(name, int(json.loads(mark.read_text())["slot"]))
-    taken = {json.loads(path.read_text())["slot"] for path in state_root().glob("*/slot.json")}
-    slot = next((number for number in range(SLOTS) if number not in taken), None)
-    if slot is None:
-        raise ClusterError(f"{SLOTS} clusters exist already; remove some with `down`")
-    if create:
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        mark.write_text(json.dumps({"slot": slot}))
+    with held(state_root() / ".slots.lock"):
+        if mark.exists():
+            return Settings(name, int(json.loads(mark.read_text())["slot"]))
+        taken = {int(json.loads(path.read_text())["slot"]) for path in state_root().glob("*/slot.json")}
+        slot = next((number for number in range(SLOTS) if number not in taken), None)
+        if slot is None:
+            raise ClusterError(f"{SLOTS} clusters exist already; remove some with `down`")
+        if create:
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            part = mark.with_suffix(".part")
+            part.write_text(json.dumps({"slot": slot}))
+            part.rename(mark)
     return Settings(name, slot)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import backends, node, packages, processes
+from tests.cluster import backends, leftovers, node, packages, pki, processes
 from tests.cluster.settings import ClusterError, settings
 
 
@@ -20,7 +20,9 @@ def test_two_names_share_nothing() -> None:
     one, two = settings("one", create=True), settings("two", create=True)
     for attribute in ("root", "run", "netns", "veth", "host_ip", "node_ip", "pods", "services", "cgroup"):
         assert getattr(one, attribute) != getattr(two, attribute)
-    ports = {s.port(c) for s in (one, two) for c in ("apiserver", "etcd", "etcd-peer", "controllers", "scheduler")}
+    ports = {
+        s.port(c) for s in (one, two) for c in ("apiserver", "etcd", "etcd-peer", "controllers", "scheduler")
+    }
     assert len(ports) == 10
 
 
@@ -38,7 +40,7 @@ def test_a_bad_name_is_refused(name: str) -> None:
         settings(name)
 
 
-def test_a_pid_that_was_reused_is_not_taken_for_ours(tmp_path: Path) -> None:
+def test_a_pid_that_was_reused_is_not_taken_for_ours() -> None:
     s = settings("one", create=True)
     (s.root / "etcd.pid").write_text(f"{os.getpid()} {processes.start_time(os.getpid())}")
     assert processes.alive(s, "etcd") == os.getpid()
@@ -48,8 +50,75 @@ def test_a_pid_that_was_reused_is_not_taken_for_ours(tmp_path: Path) -> None:
 
 def test_healing_does_nothing_where_nothing_was_left(monkeypatch: pytest.MonkeyPatch) -> None:
     s = settings("fresh", create=True)
+    monkeypatch.setattr(leftovers, "found", lambda _: [])
     monkeypatch.setattr(node, "down", lambda _: pytest.fail("nothing is there to remove"))
     node.heal(s)
+
+
+def test_healing_does_nothing_while_every_process_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    s = settings("fresh", create=True)
+    monkeypatch.setattr(processes, "alive", lambda *_: 1)
+    monkeypatch.setattr(node, "down", lambda _: pytest.fail("nothing died"))
+    node.heal(s)
+
+
+def test_a_node_that_lost_one_process_is_healed(monkeypatch: pytest.MonkeyPatch) -> None:
+    s = settings("fresh", create=True)
+    healed: list[str] = []
+    monkeypatch.setattr(processes, "alive", lambda _, name: None if name == "containerd" else 1)
+    monkeypatch.setattr(node, "down", lambda each: healed.append(each.name))
+    node.heal(s)
+    assert healed == ["fresh"]
+
+
+def test_only_mounts_below_the_clusters_own_folders_are_taken_deepest_first() -> None:
+    mountinfo = "\n".join(
+        f"1 2 0:1 / {point} rw shared:1 - tmpfs tmpfs rw"
+        for point in ("/", "/s/one", "/s/one/a/b", "/s/one/a", "/s/one-more/a", "/s/with\\040space/x", "/run")
+    )
+    assert leftovers.mounts_below(mountinfo, [Path("/s/one")]) == ["/s/one/a/b", "/s/one/a", "/s/one"]
+    assert leftovers.mounts_below(mountinfo, [Path("/s/with space")]) == ["/s/with space/x"]
+
+
+def test_only_the_clusters_own_network_results_are_taken() -> None:
+    mine, other = "a" * 64, "b" * 64
+    names = [
+        f"openworld-x-{mine}-eth0",
+        f"cni-loopback-{mine}-lo",
+        f"openworld-x-y-{other}-eth0",
+        f"cni-loopback-{other}-lo",
+    ]
+    assert leftovers.cni_results(names, "openworld-x") == names[:2]
+
+
+def test_a_process_is_found_by_its_mark_and_only_in_its_own_cluster() -> None:
+    one, two = settings("one", create=True), settings("two", create=True)
+    processes.start(one, "etcd", ["sh", "-c", "sleep 60 & wait"])
+    pid = processes.alive(one, "etcd")
+    assert pid is not None
+    (one.root / "etcd.pid").unlink()
+    assert pid in processes.marked(one, "etcd")
+    assert processes.marked(two, "etcd") == []
+    assert processes.marked(one, "apiserver") == []
+    processes.stop(one, "etcd")
+    assert processes.marked(one, "etcd") == []
+
+
+def test_a_component_that_died_is_told_with_the_end_of_its_log() -> None:
+    s = settings("one", create=True)
+    s.logs.mkdir()
+    (s.logs / "etcd.log").write_text("address already in use\n")
+    with pytest.raises(ClusterError, match=r"(?s)etcd of cluster one ended.*address already in use"):
+        processes.require(s, "etcd")
+
+
+def test_a_persons_certificate_names_exactly_them() -> None:
+    assert pki.subject("alice@example.com", ["sre", "a/b+c"]) == "/O=sre/O=a\\/b\\+c/CN=alice@example.com"
+
+
+def test_people_without_a_name_are_refused() -> None:
+    with pytest.raises(ClusterError, match="must not be empty"):
+        pki.user_kubeconfig(settings("one", create=True), "", [])
 
 
 def test_only_missing_packages_are_named() -> None:
@@ -75,8 +144,19 @@ def test_existing_uses_the_named_context_and_no_other(monkeypatch: pytest.Monkey
     path = Path(cluster.kubeconfig())
     assert asked == [["kubectl", "config", "view", "--minify", "--flatten", "--context=mine"]]
     assert path.read_text() == "kubeconfig"
+    assert path.stat().st_mode & 0o777 == 0o600
     cluster.down()
     assert len(asked) == 1
+    assert not path.exists()
+
+
+def test_two_contexts_never_share_a_kubeconfig(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "run", lambda command: command[-1])
+    paths = [
+        Path(backends.choose("x", {"CLUSTER": "existing", "CONTEXT": context}).kubeconfig())
+        for context in ("mine", "yours")
+    ]
+    assert [path.read_text() for path in paths] == ["--context=mine", "--context=yours"]
 
 
 def test_kind_uses_its_own_kubeconfig_and_cluster(monkeypatch: pytest.MonkeyPatch) -> None:

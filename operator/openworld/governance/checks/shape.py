@@ -69,8 +69,8 @@ def read(question: Question, raw: Json) -> Proposal | str:
         return "it proposes no task and gives no output"
     if len(tasks) > MOST_ITEMS:
         return f"it has {len(tasks)} items; no proposal may have more than {MOST_ITEMS}"
-    return Proposal(
-        **_items(question, tasks, sequence=intent == "SEQUENCE"),
+    return replace(
+        _items(question, tasks, sequence=intent == "SEQUENCE"),
         answer=output,
         rationale=raw.get("rationale", ""),
         atomic=raw.get("atomic", False),
@@ -106,7 +106,7 @@ def _depth(value: Json) -> int:
     return deepest
 
 
-def _items(question: Question, tasks: list[Json], *, sequence: bool) -> dict[str, object]:
+def _items(question: Question, tasks: list[Json], *, sequence: bool) -> Proposal:
     items: list[Item | None] = []
     refs: list[str] = []
     denials: dict[int, Denial] = {}
@@ -129,7 +129,7 @@ def _items(question: Question, tasks: list[Json], *, sequence: bool) -> dict[str
             items[item.index] = wired
     for index in _in_cycles([item for item in items if item is not None and item.index not in denials]):
         denials[index] = Denial(Check.SHAPE, "cycle", "it depends on itself by way of other items")
-    return {"items": tuple(items), "refs": tuple(refs), "denials": denials}
+    return Proposal(tuple(items), tuple(refs), denials)
 
 
 def _item(question: Question, index: int, raw: Json, refs: list[str]) -> Item | Denial:

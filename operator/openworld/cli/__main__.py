@@ -1,0 +1,5 @@
+"""`python -m openworld.cli`."""
+
+from . import main
+
+main()

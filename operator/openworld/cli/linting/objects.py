@@ -1,0 +1,104 @@
+"""Each object by itself: is it of a kind that exists, and what does the operator's own code say of it?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from openworld.api import API_VERSION, GROUP, Execution, Signal, TaskResult
+from openworld.cli.documents import Document
+from openworld.controller.validity import assess
+from openworld.kube.resources import AGENTS, POLICIES, TOOL_CATALOGS, WORKFLOWS, Resource
+from openworld.language.checks import check_workflow
+from openworld.language.reading import Finding, InvalidResource, read, suggestion
+
+from .problem import Object, Problem, named
+
+_DNS_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+_LONGEST_NAME = 253
+Judged = tuple[BaseModel | None, list[Finding]]
+
+
+def _definition(resource: Resource) -> Callable[[Any], Judged]:
+    def judge(body: Any) -> Judged:
+        assessed = assess(resource, body)
+        return assessed.model, list(assessed.findings)
+
+    return judge
+
+
+def _plain(model: type[BaseModel]) -> Callable[[Any], Judged]:
+    def judge(body: Any) -> Judged:
+        return read(model, body.get("spec") or {}), []
+
+    return judge
+
+
+def _execution(body: Any) -> Judged:
+    execution = read(Execution, body.get("spec") or {})
+    inline = execution.workflow
+    return execution, check_workflow(inline, "spec.workflow") if inline is not None else []
+
+
+_KINDS: dict[str, Callable[[Any], Judged]] = {
+    "Workflow": _definition(WORKFLOWS),
+    "ToolCatalog": _definition(TOOL_CATALOGS),
+    "Policy": _definition(POLICIES),
+    "Agent": _definition(AGENTS),
+    "Execution": _execution,
+    "Signal": _plain(Signal),
+    "TaskResult": _plain(TaskResult),
+}
+_TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec", "status")
+
+
+def examine(document: Document) -> tuple[Object | None, list[Problem]]:
+    """The object that a document is, if it is one of ours or a ConfigMap, and what is wrong with it."""
+    body = document.data
+    if not isinstance(body, dict):
+        return None, []
+    version, kind = str(body.get("apiVersion", "")), str(body.get("kind", ""))
+    namespace, name = named(body)
+    found = Object(document, kind, namespace, name, body)
+    if version == "v1" and kind == "ConfigMap":
+        return found, []
+    if version.partition("/")[0] != GROUP:
+        return None, []
+    if version != API_VERSION:
+        return None, [found.problem("apiVersion", f"{version!r} does not exist; write {API_VERSION}")]
+    if kind not in _KINDS:
+        meant = suggestion(kind, _KINDS) or f". Known: {', '.join(_KINDS)}"
+        return None, [found.problem("kind", f"unknown kind {kind!r}{meant}")]
+    problems = [found.problem(path, message) for path, message in _outer(body)]
+    if not isinstance(body.get("spec", {}), dict):
+        return None, [*problems, found.problem("spec", "must be an object")]
+    try:
+        model, findings = _KINDS[kind](body)
+    except InvalidResource as error:
+        model, findings = None, list(error.findings)
+    problems += [found.problem(finding.path, finding.message) for finding in findings]
+    return Object(document, kind, namespace, name, body, model), problems
+
+
+def _outer(body: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is wrong around `spec`."""
+    for key in body:
+        if key not in _TOP_LEVEL:
+            yield str(key), f"unknown field {key!r}{suggestion(str(key), _TOP_LEVEL)}"
+    metadata = body.get("metadata")
+    if not isinstance(metadata, dict):
+        yield "metadata", "is required: an object with a name"
+        return
+    name = metadata.get("name")
+    if name is None and "generateName" in metadata:
+        return
+    if not isinstance(name, str) or not name:
+        yield "metadata.name", "is required"
+    elif not _DNS_NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
+        yield (
+            "metadata.name",
+            f"{name[:80]!r} is no Kubernetes name: lower-case letters, digits, '-' and '.'",
+        )

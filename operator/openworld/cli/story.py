@@ -1,0 +1,437 @@
+"""Each event of a ledger as a sentence for people. Pure: events in, lines out.
+
+The sentences quote models, tools and people; every quoted text is made harmless and cropped here. Nothing
+is judged: what a line says stands in the event, except how long an attempt took, which two events say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+from openworld.api import JsonObject
+from openworld.ledger import EventType, epoch_ms
+
+from .plain import arguments, cropped, one_line, value_text
+from .times import duration_text
+
+#: Characters of a quoted value.
+CROP = 160
+_REASON_CROP = 400
+
+
+class Tone(Enum):
+    """How a line is coloured."""
+
+    PLAIN = "plain"
+    GOOD = "good"
+    BAD = "bad"
+    WAITING = "waiting"
+    QUIET = "quiet"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One event: when (milliseconds after the first one), who or what, and what happened."""
+
+    seq: int
+    offset_ms: int
+    who: str
+    text: str
+    tone: Tone = Tone.PLAIN
+    details: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Story:
+    """Tells the events of one ledger in order; remembers what later sentences need of earlier events."""
+
+    began_ms: int = 0
+    runs_as: dict[str, str] = field(default_factory=dict)
+    started_ms: dict[str, int] = field(default_factory=dict)
+    agents: dict[str, str] = field(default_factory=dict)
+
+    def tell(self, event: JsonObject) -> Line:
+        """The line of the next event."""
+        kind = str(event.get("type"))
+        at_ms = _at(event)
+        if not self.began_ms:
+            self.began_ms = at_ms
+        teller = TELLERS.get(kind, _unknown)
+        self._remember(kind, event, at_ms)
+        told = teller(self, event)
+        return Line(
+            seq=int(event.get("seq", 0)),
+            offset_ms=at_ms - self.began_ms,
+            who=one_line(told.who or _subject(event), 40),
+            text=told.text,
+            tone=told.tone,
+            details=told.details,
+        )
+
+    def tell_all(self, events: Iterable[JsonObject]) -> Iterator[Line]:
+        """The lines of the events."""
+        for event in events:
+            yield self.tell(event)
+
+    def name(self, event: JsonObject) -> str:
+        """What the event's task runs: the tool, the agent, or its type."""
+        ref = str(event.get("ref", ""))
+        return one_line(self.runs_as.get(ref) or ref, 80)
+
+    def lasted(self, event: JsonObject) -> str:
+        """` in 4.1 s`, from the start of the attempt to the event."""
+        began = self.started_ms.get(str(event.get("ref", "")))
+        return f" in {duration_text(_at(event) - began)}" if began is not None else ""
+
+    def _remember(self, kind: str, event: JsonObject, at_ms: int) -> None:
+        ref = str(event.get("ref", ""))
+        if kind == EventType.TASK_SCHEDULED:
+            self.runs_as[ref] = _run_name(event)
+            self.started_ms[ref] = at_ms
+        elif kind == EventType.TASK_STARTED:
+            self.started_ms[ref] = at_ms
+        elif kind == EventType.TURN_STARTED:
+            agent = (event.get("agent") or {}).get("name")
+            if isinstance(agent, str):
+                self.agents[ref] = agent
+        elif kind == EventType.APPROVAL_REQUESTED:
+            self.runs_as[ref] = str(event.get("tool") or ref)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    text: str
+    tone: Tone = Tone.PLAIN
+    who: str = ""
+    details: tuple[str, ...] = ()
+
+
+Teller = Callable[[Story, JsonObject], _Told]
+TELLERS: dict[str, Teller] = {}
+
+
+def _on(kind: EventType) -> Callable[[Teller], Teller]:
+    def register(teller: Teller) -> Teller:
+        TELLERS[kind.value] = teller
+        return teller
+
+    return register
+
+
+def call_text(name: object, values: object, limit: int = CROP) -> str:
+    """`rollback(service=checkout, to=1)`."""
+    return f"{one_line(name, 80)}({arguments(values or {}, limit)})"
+
+
+def verdict_text(item: JsonObject) -> str:
+    """What was decided on one proposed item, by which rule, and why."""
+    decision = str(item.get("decision"))
+    said = {"Allowed": "allowed", "Denied": "denied", "NeedsApproval": "needs approval"}
+    ruling = ruling_text(item)
+    words = said.get(decision, one_line(decision, 40))
+    return f"{words}: {ruling}" if ruling else words
+
+
+def ruling_text(item: JsonObject) -> str:
+    """The rule or the check that decided on one proposed item, and why."""
+    rule, check = one_line(item.get("rule") or "", 63), one_line(item.get("check") or "", 40)
+    source = f"rule {rule}" if check == "policy" else f"{check} check ({rule})" if rule else check
+    why = one_line(item.get("reason") or "", _REASON_CROP)
+    audited = item.get("audited")
+    without = f" [without audit mode: {one_line(audited, _REASON_CROP)}]" if audited else ""
+    return ": ".join(part for part in (source, why) if part) + without
+
+
+def proposed_items(content: object) -> list[str]:
+    """The items of a proposal, which may be anything at all, as calls."""
+    tasks = content.get("tasks") if isinstance(content, dict) else None
+    if not isinstance(tasks, list):
+        return []
+    return [_proposed(item) for item in tasks]
+
+
+def _proposed(item: object) -> str:
+    if not isinstance(item, dict):
+        return value_text(item, CROP)
+    kind = item.get("type") or item.get("name") or "?"
+    values = item.get("input", item.get("inputParameters"))
+    call = call_text(kind, values if isinstance(values, dict) else {})
+    after = item.get("dependsOn")
+    return call + (f" after {arguments(after, 80)}" if after else "")
+
+
+def _subject(event: JsonObject) -> str:
+    return str(event.get("ref") or "execution")
+
+
+def _at(event: JsonObject) -> int:
+    try:
+        return epoch_ms(str(event.get("at")))
+    except ValueError:
+        return 0
+
+
+def _run_name(event: JsonObject) -> str:
+    tool = event.get("tool")
+    if isinstance(tool, dict) and tool.get("name"):
+        return str(tool["name"])
+    values = event.get("input") or {}
+    if event.get("taskType") == "AGENT" and isinstance(values.get("agent"), str):
+        return f"agent {values['agent']}"
+    return str(event.get("taskType", ""))
+
+
+def _because(event: JsonObject, key: str = "reason") -> str:
+    reason = event.get(key)
+    return f": {one_line(reason, _REASON_CROP)}" if reason else ""
+
+
+def _shown(event: JsonObject, key: str = "output") -> str:
+    value = event.get(key)
+    return f": {value_text(value, CROP)}" if value else ""
+
+
+def _by(event: JsonObject) -> str:
+    return one_line(event.get("by") or "", 80)
+
+
+def _plural(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def _policies(event: JsonObject) -> str:
+    names = [one_line(policy.get("name"), 63) for policy in event.get("policies") or ()]
+    return f"policy {', '.join(names)}" if names else "policy"
+
+
+def _unknown(story: Story, event: JsonObject) -> _Told:
+    """An event of a newer operator: what it holds, unexplained."""
+    del story
+    known = ("seq", "at", "type", "ref", "prev", "hash", "facts")
+    rest = {key: value for key, value in event.items() if key not in known}
+    return _Told(f"{one_line(event.get('type'), 40)} {value_text(rest, CROP)}", Tone.QUIET)
+
+
+@_on(EventType.EXECUTION_STARTED)
+def _started(story: Story, event: JsonObject) -> _Told:
+    del story
+    workflow = event.get("workflow") or {}
+    account = one_line(event.get("serviceAccountName") or "default", 80)
+    name = f"{one_line(workflow.get('name'), 80)} v{workflow.get('version')}"
+    values = f" with {arguments(event.get('input'), CROP)}" if event.get("input") else ""
+    return _Told(f"started {name}{values}, as {account}", who=str(event.get("requestedBy") or ""))
+
+
+@_on(EventType.EXECUTION_PAUSED)
+def _paused(story: Story, event: JsonObject) -> _Told:
+    del story
+    return _Told(f"paused the execution{_because(event)}", Tone.WAITING, who=_by(event))
+
+
+@_on(EventType.EXECUTION_RESUMED)
+def _resumed(story: Story, event: JsonObject) -> _Told:
+    del story
+    return _Told(f"resumed the execution{_because(event)}", who=_by(event))
+
+
+def _ended(word: str, tone: Tone) -> Teller:
+    def teller(story: Story, event: JsonObject) -> _Told:
+        took = f" after {duration_text(_at(event) - story.began_ms)}"
+        by = f" by {_by(event)}" if event.get("by") and "reason" not in event else ""
+        return _Told(f"{word}{took}{by}{_because(event)}{_shown(event)}", tone, who="execution")
+
+    return teller
+
+
+_on(EventType.EXECUTION_COMPLETED)(_ended("completed", Tone.GOOD))
+_on(EventType.EXECUTION_FAILED)(_ended("failed", Tone.BAD))
+_on(EventType.EXECUTION_TIMED_OUT)(_ended("timed out", Tone.BAD))
+_on(EventType.EXECUTION_TERMINATED)(_ended("terminated", Tone.BAD))
+
+
+@_on(EventType.TASK_SCHEDULED)
+def _scheduled(story: Story, event: JsonObject) -> _Told:
+    origin = event.get("origin") or {}
+    source = ""
+    if "proposal" in origin:
+        source = f" (proposal {one_line(origin['proposal'], 20)}, item {origin.get('item')})"
+    values = {key: value for key, value in (event.get("input") or {}).items() if key != "agent"}
+    later = f", not before {one_line(event['notBefore'], 40)}" if event.get("notBefore") else ""
+    return _Told(f"scheduled {call_text(story.name(event), values)}{source}{later}", Tone.QUIET)
+
+
+@_on(EventType.TASK_STARTED)
+def _task_started(story: Story, event: JsonObject) -> _Told:
+    pod = f" in pod {one_line(event['pod'], 80)}" if event.get("pod") else ""
+    return _Told(f"{story.name(event)} started{pod}{_attempt(event)}", Tone.QUIET)
+
+
+@_on(EventType.TASK_COMPLETED)
+def _completed(story: Story, event: JsonObject) -> _Told:
+    if event.get("by"):
+        return _Told(f"completed {one_line(_subject(event))}{_shown(event)}", Tone.GOOD, who=_by(event))
+    return _Told(f"{story.name(event)} completed{story.lasted(event)}{_shown(event)}", Tone.GOOD)
+
+
+def _attempt(event: JsonObject) -> str:
+    attempt = event.get("attempt")
+    return f" (attempt {attempt + 1})" if isinstance(attempt, int) and attempt else ""
+
+
+def _failure(word: str) -> Teller:
+    def teller(story: Story, event: JsonObject) -> _Told:
+        retried = "; it will be tried again" if event.get("willRetry") else ""
+        text = f"{story.name(event)} {word}{_attempt(event)}{_because(event)}{retried}"
+        return _Told(text, Tone.WAITING if retried else Tone.BAD)
+
+    return teller
+
+
+_on(EventType.TASK_FAILED)(_failure("failed"))
+_on(EventType.TASK_TIMED_OUT)(_failure("timed out"))
+_on(EventType.TASK_CANCELED)(_failure("canceled"))
+_on(EventType.TASK_SKIPPED)(_failure("skipped"))
+_on(EventType.OUTCOME_UNKNOWN)(_failure("ended with an unknown outcome"))
+
+
+@_on(EventType.RETRY_SCHEDULED)
+def _retry(story: Story, event: JsonObject) -> _Told:
+    turn = f" of turn {event['turn']}" if event.get("turn") else ""
+    due = ""
+    if event.get("notBefore"):
+        due = f" in {duration_text(_at({'at': event['notBefore']}) - _at(event))}"
+    attempt = int(event.get("attempt") or 0) + 1
+    return _Told(f"attempt {attempt}{turn} of {story.name(event)} is due{due}{_because(event, 'cause')}")
+
+
+@_on(EventType.BRANCH_TAKEN)
+def _branch(story: Story, event: JsonObject) -> _Told:
+    del story
+    case = value_text(event.get("case"), 80)
+    if event.get("matched") is False:
+        return _Told(f"no case for {case}: takes the default case")
+    return _Told(f"takes the case {case}")
+
+
+@_on(EventType.VARIABLE_SET)
+def _variables(story: Story, event: JsonObject) -> _Told:
+    del story
+    return _Told(f"sets {arguments(event.get('variables'), CROP)}")
+
+
+@_on(EventType.TURN_STARTED)
+def _turn(story: Story, event: JsonObject) -> _Told:
+    return _Told(f"turn {event.get('turn')}: asks {_proposer(story, event)}", Tone.QUIET)
+
+
+def _proposer(story: Story, event: JsonObject) -> str:
+    ref = str(event.get("ref", ""))
+    agent = story.agents.get(ref)
+    return f"agent {one_line(agent, 80)}" if agent else story.name(event)
+
+
+@_on(EventType.PROPOSAL_RECEIVED)
+def _proposal(story: Story, event: JsonObject) -> _Told:
+    content = event.get("content")
+    turn = f"turn {event.get('turn')}: {_proposer(story, event)}"
+    why = ""
+    if isinstance(content, dict) and content.get("rationale"):
+        why = f": {one_line(content['rationale'], _REASON_CROP)}"
+    items = proposed_items(content)
+    answer = content.get("output") if isinstance(content, dict) else None
+    if answer is not None and not items:
+        return _Told(f"{turn} answered {value_text(answer, CROP)}{why}")
+    if len(items) == 1:
+        return _Told(f"{turn} proposed {items[0]}{why}")
+    if items:
+        return _Told(f"{turn} proposed {len(items)} tasks{why}", details=tuple(items))
+    return _Told(f"{turn} proposed something that holds no task: {value_text(content, CROP)}")
+
+
+@_on(EventType.PROPOSAL_JUDGED)
+def _judged(story: Story, event: JsonObject) -> _Told:
+    del story
+    items = event.get("items") or []
+    policies = _policies(event)
+    who = policies if event.get("policies") else "verdict"
+    tone = Tone.PLAIN
+    if event.get("problem"):
+        return _Told(f"refused the proposal: {one_line(event['problem'], _REASON_CROP)}", Tone.BAD, who=who)
+    if not items:
+        return _Told("accepted the answer", who=who)
+    decisions = [item.get("decision") for item in items]
+    if "Denied" in decisions:
+        tone = Tone.BAD
+    elif "NeedsApproval" in decisions:
+        tone = Tone.WAITING
+    told = tuple(f"{one_line(item.get('ref'), 130)} {verdict_text(item)}" for item in items)
+    if len(told) == 1:
+        return _Told(told[0], tone, who=who)
+    counts = {
+        "allowed": decisions.count("Allowed"),
+        "needing approval": decisions.count("NeedsApproval"),
+        "denied": decisions.count("Denied"),
+    }
+    summary = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    return _Told(f"proposal {one_line(event.get('proposal'), 20)}: {summary}", tone, who, told)
+
+
+@_on(EventType.TASKS_MATERIALIZED)
+def _materialized(story: Story, event: JsonObject) -> _Told:
+    del story
+    refs = [task.get("taskReferenceName") for task in event.get("tasks") or ()]
+    listed = cropped(", ".join(one_line(ref, 130) for ref in refs), 300)
+    return _Told(f"{_plural(len(refs), 'task')} joined the execution: {listed}", Tone.QUIET)
+
+
+@_on(EventType.APPROVAL_REQUESTED)
+def _approval_requested(story: Story, event: JsonObject) -> _Told:
+    del story
+    people = _plural(int((event.get("approval") or {}).get("count") or 1), "person")
+    people = people.replace("persons", "people")
+    until = f" until {one_line(event['expiresAt'], 40)}" if event.get("expiresAt") else ""
+    rule = f" (rule {one_line(event['rule'], 63)})" if event.get("rule") else ""
+    call = call_text(event.get("tool"), event.get("input"))
+    return _Told(f"waits for {people} to approve {call}{rule}{until}{_because(event)}", Tone.WAITING)
+
+
+@_on(EventType.APPROVAL_GIVEN)
+def _approved(story: Story, event: JsonObject) -> _Told:
+    del story
+    return _Told(f"approved {_gated(event)}{_because(event)}", Tone.GOOD, who=_by(event))
+
+
+@_on(EventType.APPROVAL_REFUSED)
+def _rejected(story: Story, event: JsonObject) -> _Told:
+    del story
+    return _Told(f"rejected {_gated(event)}{_because(event)}", Tone.BAD, who=_by(event))
+
+
+def _gated(event: JsonObject) -> str:
+    return f"{one_line(event.get('tool'), 80)} ({one_line(event.get('ref'), 130)})"
+
+
+@_on(EventType.APPROVAL_EXPIRED)
+def _approval_expired(story: Story, event: JsonObject) -> _Told:
+    return _Told(f"nobody approved {story.name(event)} in time", Tone.BAD)
+
+
+@_on(EventType.BUDGET_EXCEEDED)
+def _budget(story: Story, event: JsonObject) -> _Told:
+    del story
+    limit, used, allowed = (event.get(key) for key in ("limit", "used", "allowed"))
+    return _Told(f"exceeded its budget: {one_line(limit, 40)} used {used} of {allowed}", Tone.BAD)
+
+
+@_on(EventType.FACT_REFUSED)
+def _refused(story: Story, event: JsonObject) -> _Told:
+    del story
+    kind = str(event.get("fact"))
+    what = (
+        f"signal {one_line(event.get('signalType'), 40)}" if kind == "Signaled" else f"a {one_line(kind, 40)}"
+    )
+    about = f" about {one_line(event['ref'], 130)}" if event.get("ref") else ""
+    sender = f" of {_by(event)}" if event.get("by") else ""
+    return _Told(f"refused {what}{sender}{about}{_because(event)}", Tone.QUIET, who="operator")

@@ -1,0 +1,1 @@
+"""One module for each verb: its options, what it asks the cluster, and what it prints."""

@@ -1,0 +1,80 @@
+"""`openworld ledger`: the record of an execution, told or raw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from openworld.api import JsonObject
+from openworld.cli.kinds import EXECUTIONS
+from openworld.cli.output import JSON, TABLE, YAML, output_option, print_object
+from openworld.cli.session import Session, connection_options, pass_session
+from openworld.cli.story import Line, Story
+from openworld.cli.styles import style_of_tone
+from openworld.cli.times import offset_text
+
+
+@click.command()
+@click.argument("name")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the execution ends.")
+@output_option(TABLE, JSON, YAML, default=TABLE)
+@connection_options
+@pass_session
+def ledger(session: Session, name: str, follow: bool, output: str) -> None:
+    """Tell the story of execution NAME: who proposed, decided, approved and did what, and when.
+
+    -o json and -o yaml print the events as recorded, hashes included; with --follow one JSON object a line.
+    """
+    if follow and output == YAML:
+        raise click.UsageError("--follow prints events one by one: use -o table or -o json with it")
+    if output != TABLE and not follow:
+        print_object(events_of(session.cluster.get(EXECUTIONS, name)), output)
+        return
+    seen = (
+        session.cluster.watch(EXECUTIONS, name) if follow else iter([session.cluster.get(EXECUTIONS, name)])
+    )
+    teller = Story()
+    told = 0
+    for event in new_events(seen):
+        told += 1
+        if output == JSON:
+            _print_json_line(event)
+        else:
+            _print_line(session, teller.tell(event))
+    if not told and output == TABLE:
+        click.echo(f"{name} has not started", err=True)
+
+
+def events_of(execution: JsonObject) -> list[JsonObject]:
+    """The recorded events, oldest first."""
+    return list(((execution.get("status") or {}).get("ledger") or {}).get("events") or ())
+
+
+def new_events(states: Iterator[JsonObject]) -> Iterator[JsonObject]:
+    """The events of successive states of an execution, each once, up to its end."""
+    last = -1
+    for execution in states:
+        for event in events_of(execution):
+            if event["seq"] > last:
+                last = event["seq"]
+                yield event
+        if (execution.get("status") or {}).get("phase") in ("Completed", "Failed", "TimedOut", "Terminated"):
+            return
+
+
+def _print_line(session: Session, line: Line) -> None:
+    from rich.text import Text
+
+    console = session.console()
+    style = style_of_tone(line.tone)
+    head = f"{offset_text(line.offset_ms):>10}  {line.who:<20}  "
+    console.print(Text.assemble((head, "bold" if not style else f"bold {style}"), (line.text, style)))
+    for detail in line.details:
+        console.print(Text(f"{'':>10}  {'':<20}    - {detail}", style=style))
+
+
+def _print_json_line(event: JsonObject) -> None:
+    import json
+
+    click.echo(json.dumps(event, separators=(",", ":")))

@@ -1,0 +1,22 @@
+"""`openworld terminate`."""
+
+from __future__ import annotations
+
+import click
+
+from openworld.cli.plain import one_line
+from openworld.cli.sending import find_execution, send, timeout_option
+from openworld.cli.session import Session, connection_options, pass_session
+
+
+@click.command()
+@click.argument("name")
+@click.option("--reason", metavar="TEXT", help="Why; stands in the ledger.")
+@timeout_option
+@connection_options
+@pass_session
+def terminate(session: Session, name: str, reason: str | None, timeout: float) -> None:
+    """End execution NAME now: what runs is canceled, nothing new starts."""
+    payload = {"reason": reason} if reason else None
+    send(session, find_execution(session, name), "Terminate", payload=payload, timeout=timeout)
+    click.echo(f"{one_line(name)} terminated")

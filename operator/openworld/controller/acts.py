@@ -1,0 +1,249 @@
+"""Step 4: make the cluster what the recorded state desires. Nothing here precedes its record.
+
+A Job is created plainly only within a second of the conditional write that desired it; on any other
+path it is created suspended and resumed after the record was read again (the fence).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from openworld.api import JsonObject, Phase, SignalType
+from openworld.engine.desire import desired
+from openworld.engine.facts import Ending, Fact, JobEnded, Signaled
+from openworld.engine.outside import Desired, DesiredChild, DesiredJob
+from openworld.kube import AlreadyExists, Client, Conflict, NotFound
+from openworld.kube.resources import CONFIG_MAPS, EXECUTIONS, JOBS, PODS
+from openworld.ledger import rfc3339
+
+from . import names
+from .executions import Executions, Loaded
+from .intake import is_finished, is_over, is_stuck
+from .jobs import Owner, build_child, build_input, build_job, spec_digest, task_document
+from .settings import Fencing, Settings
+from .stores import Held, ObjectKey, key_of
+from .world import World
+
+logger = logging.getLogger(__name__)
+
+FAST_PATH_SECONDS = 1.0
+#: How soon an attempt that waits for the pods of the one before looks again, should an event be lost.
+PREVIOUS_RECHECK_MS = 5_000
+_RESUME_TRIES = 5
+
+
+class OutrunError(Exception):
+    """Somebody else has written the execution: start over from a fresh read."""
+
+
+class Actor:
+    """Creates, resumes and stops Jobs and child executions."""
+
+    def __init__(
+        self,
+        client: Client,
+        world: World,
+        executions: Executions,
+        settings: Settings,
+        tell: Callable[[ObjectKey, Fact], None],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`tell` hands a fact that acting has found to the next reconcile of an execution."""
+        self._client = client
+        self._world = world
+        self._executions = executions
+        self._settings = settings
+        self._tell = tell
+        self._monotonic = monotonic
+        self._retire_at_ms: dict[str, int] = {}
+
+    async def act(self, loaded: Loaded, want: Desired, written_at: float | None, now_ms: int) -> int | None:
+        """Close the gap between `want` and the cluster. Returns when to look again (epoch ms).
+
+        `written_at` is the monotonic time just before this state was written by us, if it was.
+        Raises OutrunError when the record turns out to be newer than `loaded`.
+        """
+        wanted = {job.seq: job for job in want.jobs}
+        held = {names.seq_of(job.body): job for job in self._world.jobs.of(loaded.state.uid)}
+        again: list[int] = []
+        for seq, job in held.items():
+            again += await self._keep_or_stop(loaded, want, job, is_wanted=seq in wanted, now_ms=now_ms)
+        for seq, missing in wanted.items():
+            if seq not in held:
+                again += await self._create(loaded, missing, written_at, now_ms)
+        await self._children(loaded, want)
+        return min(again, default=None)
+
+    async def _keep_or_stop(
+        self, loaded: Loaded, want: Desired, job: Held, *, is_wanted: bool, now_ms: int
+    ) -> list[int]:
+        body = job.body
+        if is_wanted:
+            if not job.gone and body["spec"].get("suspend"):
+                await self._resume(loaded, body, now_ms)
+            return []
+        if job.gone:
+            self._retire_at_ms.pop(body["metadata"]["uid"], None)
+            self._world.forget_job(body)
+            return []
+        if is_finished(body):
+            return await self._retire(body, now_ms)
+        pods = [pod.body for pod in self._world.pods.of(body["metadata"]["uid"]) if not pod.gone]
+        must_not_run = names.seq_of(body) in want.stop or body["spec"].get("suspend")
+        if (must_not_run or is_stuck(pods)) and not body["metadata"].get("deletionTimestamp"):
+            await self._delete(body)
+        return []
+
+    async def _retire(self, body: JsonObject, now_ms: int) -> list[int]:
+        """A finished Job whose result is recorded stays for its quarantine, and then goes."""
+        uid = body["metadata"]["uid"]
+        due = self._retire_at_ms.setdefault(uid, now_ms + self._settings.job_retention_seconds * 1000)
+        if now_ms < due:
+            return [due]
+        del self._retire_at_ms[uid]
+        await self._delete(body)
+        return []
+
+    async def _delete(self, body: JsonObject) -> None:
+        metadata = body["metadata"]
+        try:
+            await self._client.delete(JOBS, metadata["namespace"], metadata["name"], uid=metadata["uid"])
+        except (NotFound, Conflict):
+            logger.debug("the Job %s was gone already", metadata["name"])
+
+    async def _create(
+        self, loaded: Loaded, job: DesiredJob, written_at: float | None, now_ms: int
+    ) -> list[int]:
+        state = loaded.state
+        if job.previous_seq is not None and not await self._is_clear(loaded, job.previous_seq):
+            return [now_ms + PREVIOUS_RECHECK_MS]
+        owner = Owner.of(state)
+        deadline = rfc3339(now_ms + job.deadline_seconds * 1000)
+        document = task_document(owner, job, deadline)
+        large = build_input(owner, job, document)
+        if large is not None:
+            await self._client.create_if_absent(CONFIG_MAPS, state.namespace, large)
+        fast = (
+            self._settings.fencing is Fencing.FAST
+            and written_at is not None
+            and self._monotonic() - written_at < FAST_PATH_SECONDS
+        )
+        body = build_job(owner, job, self._settings, document=document, deadline=deadline, suspend=not fast)
+        try:
+            created = await self._client.create(JOBS, state.namespace, body)
+        except AlreadyExists:
+            await self._adopt(loaded, job, now_ms)
+            return []
+        self._world.jobs.put(created)
+        if not fast:
+            await self._resume(loaded, created, now_ms)
+        return []
+
+    async def _is_clear(self, loaded: Loaded, previous_seq: int) -> bool:
+        """Whether the attempt before has no pod any more that runs or may run. Asks the API server."""
+        state = loaded.state
+        name = names.job_name(state.uid, previous_seq)
+        labels = f"{names.EXECUTION_UID}={state.uid},{names.SEQ}={previous_seq}"
+        pods = (await self._client.list(PODS, state.namespace, labels=labels)).items
+        if any(not is_over(pod) for pod in pods):
+            return False
+        if pods:
+            return True
+        try:
+            job = await self._client.get(JOBS, state.namespace, name)
+        except NotFound:
+            return True
+        return is_finished(job)
+
+    async def _adopt(self, loaded: Loaded, job: DesiredJob, now_ms: int) -> None:
+        """A Job of the name exists: ours to go on with, or somebody else's and the attempt's end."""
+        state = loaded.state
+        name = names.job_name(state.uid, job.seq)
+        try:
+            existing = await self._client.get(JOBS, state.namespace, name)
+        except NotFound:
+            raise OutrunError(f"the Job {name} went away while it was looked at") from None
+        owner = names.controller_of(existing).get("uid")
+        digest = names.annotations_of(existing).get(names.SPEC_DIGEST)
+        if (owner, names.seq_of(existing), digest) != (state.uid, job.seq, spec_digest(job)):
+            reason = (
+                f"a Job {name} exists that is not this attempt's (its owner, {names.SEQ} or "
+                f"{names.SPEC_DIGEST} differs); delete it and run the execution again"
+            )
+            fact_id = f"{existing['metadata']['uid']}/taken"
+            self._tell(loaded.key, JobEnded(id=fact_id, seq=job.seq, ending=Ending.NAME_TAKEN, reason=reason))
+            return
+        self._world.jobs.put(existing)
+        if existing["spec"].get("suspend"):
+            await self._resume(loaded, existing, now_ms)
+
+    async def _resume(self, loaded: Loaded, job: JsonObject, now_ms: int) -> None:
+        """Let a suspended Job run, if the record, read again now, still wants it."""
+        metadata, seq = job["metadata"], names.seq_of(job)
+        for _ in range(_RESUME_TRIES):
+            now = await self._executions.fresh(loaded.key)
+            if now.version != loaded.version:
+                raise OutrunError("the execution was written by somebody else")
+            if seq not in {wanted.seq for wanted in desired(now.state, now_ms).jobs}:
+                await self._delete(job)
+                return
+            try:
+                resumed = await self._client.patch(
+                    JOBS,
+                    metadata["namespace"],
+                    metadata["name"],
+                    {"spec": {"suspend": False}},
+                    uid=metadata["uid"],
+                    resource_version=job["metadata"]["resourceVersion"],
+                )
+            except NotFound:
+                raise OutrunError(f"the Job {metadata['name']} went away before it was resumed") from None
+            except Conflict:
+                job = await self._client.get(JOBS, metadata["namespace"], metadata["name"])
+                if job["metadata"]["uid"] != metadata["uid"]:
+                    raise OutrunError(f"the Job {metadata['name']} is another one now") from None
+                continue
+            self._world.jobs.put(resumed)
+            return
+        raise OutrunError(f"the Job {metadata['name']} keeps changing while it is resumed")
+
+    async def _children(self, loaded: Loaded, want: Desired) -> None:
+        children = self._world.executions.of(loaded.state.uid)
+        held = {child.body["spec"]["parent"]["seq"]: child for child in children}
+        for child in want.children:
+            if child.seq not in held:
+                await self._create_child(loaded, child)
+        for seq, running in held.items():
+            if seq in want.stop and not running.gone:
+                self._stop_child(loaded, seq, running.body)
+
+    async def _create_child(self, loaded: Loaded, child: DesiredChild) -> None:
+        owner = Owner.of(loaded.state)
+        body = build_child(owner, child)
+        existing, created = await self._client.create_if_absent(EXECUTIONS, owner.namespace, body)
+        if not created and names.controller_of(existing).get("uid") != owner.uid:
+            name = existing["metadata"]["name"]
+            reason = f"an execution {name} exists that is not this task's; delete it and run again"
+            fact_id = f"{existing['metadata']['uid']}/taken"
+            self._tell(
+                loaded.key, JobEnded(id=fact_id, seq=child.seq, ending=Ending.NAME_TAKEN, reason=reason)
+            )
+            return
+        self._world.executions.put(existing)
+
+    def _stop_child(self, loaded: Loaded, seq: int, child: JsonObject) -> None:
+        """A child goes the way of its parent's task: it is terminated, and keeps its own record."""
+        if Phase((child.get("status") or {}).get("phase") or Phase.PENDING.value).is_final:
+            return
+        self._tell(
+            key_of(child),
+            Signaled(
+                id=f"{loaded.state.uid}/{seq}/stop",
+                type=SignalType.TERMINATE,
+                by=f"execution {loaded.state.name}",
+                payload={"reason": "the task of the parent execution that started it was canceled"},
+            ),
+        )

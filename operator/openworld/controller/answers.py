@@ -1,0 +1,113 @@
+"""What a decision asks to be looked up: definitions, access reviews, values of scripts.
+
+A look-up that fails raises, and the pass is tried again: nothing is ever answered by default.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+from openworld.api import GROUP
+from openworld.engine.needs import (
+    Answer,
+    Definition,
+    DefinitionKind,
+    Need,
+    NeedAccess,
+    NeedDefinition,
+)
+from openworld.kube import Client, NotFound, Resource
+from openworld.kube.resources import ACCESS_REVIEWS, AGENTS, POLICIES, TOOL_CATALOGS, WORKFLOWS
+
+from .scripts import ScriptRunner
+from .stores import ObjectKey
+from .validity import definition_of
+from .world import World
+
+ACCESS_SECONDS = 5.0
+_RESOURCES: dict[DefinitionKind, Resource] = {
+    DefinitionKind.WORKFLOW: WORKFLOWS,
+    DefinitionKind.TOOL_CATALOG: TOOL_CATALOGS,
+    DefinitionKind.POLICY: POLICIES,
+    DefinitionKind.AGENT: AGENTS,
+}
+
+
+class Answers:
+    """Looks up what a decision needs."""
+
+    def __init__(
+        self,
+        client: Client,
+        world: World,
+        scripts: ScriptRunner,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._world = world
+        self._scripts = scripts
+        self._monotonic = monotonic
+        self._access: dict[tuple[str, NeedAccess], tuple[float, bool]] = {}
+
+    async def answer(self, namespace: str, needs: Iterable[Need]) -> dict[Need, Answer]:
+        """The answers to some needs of an execution in `namespace`. Raises kube.ApiError."""
+        return {need: await self._one(namespace, need) for need in needs}
+
+    async def _one(self, namespace: str, need: Need) -> Answer:
+        if isinstance(need, NeedDefinition):
+            return await self._definition(namespace, need)
+        if isinstance(need, NeedAccess):
+            return await self._may_use(namespace, need)
+        return await self._scripts.run(need)
+
+    async def _definition(self, namespace: str, need: NeedDefinition) -> Definition:
+        """A definition as watched. What is missing, and every Policy, is read from the API server."""
+        resource = _RESOURCES[need.kind]
+        body = None
+        if need.kind is not DefinitionKind.POLICY:
+            body = self._world.store_of(resource).get(ObjectKey(namespace, need.name))
+        if body is None:
+            try:
+                body = await self._client.get(resource, namespace, need.name)
+            except NotFound:
+                problem = f"{need.kind.value} {need.name!r} does not exist in the namespace {namespace}"
+                return Definition(need.name, None, problem=problem, missing=True)
+        return definition_of(resource, body)
+
+    async def _may_use(self, namespace: str, need: NeedAccess) -> bool:
+        key = (namespace, need)
+        now = self._monotonic()
+        cached = self._access.get(key)
+        if cached is not None and now < cached[0]:
+            return cached[1]
+        review = await self._client.create(ACCESS_REVIEWS, None, _review(namespace, need))
+        status = review.get("status") or {}
+        allowed = status.get("allowed") is True and status.get("denied") is not True
+        self._access = {k: v for k, v in self._access.items() if now < v[0]}
+        self._access[key] = (now + ACCESS_SECONDS, allowed)
+        return allowed
+
+
+def _review(namespace: str, need: NeedAccess) -> dict[str, object]:
+    return {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {
+            "user": f"system:serviceaccount:{namespace}:{need.service_account}",
+            "groups": [
+                "system:serviceaccounts",
+                f"system:serviceaccounts:{namespace}",
+                "system:authenticated",
+            ],
+            "resourceAttributes": {
+                "namespace": namespace,
+                "verb": "use",
+                "group": GROUP,
+                "version": "*",
+                "resource": "tools",
+                "name": need.tool,
+            },
+        },
+    }

@@ -1,0 +1,220 @@
+"""Step 1: what the world has said about an execution and the ledger does not hold yet, as facts.
+
+The stores may lag. So an ending without a report is believed only after TaskResults and pods were
+read from the API server; everything else is judged by the engine against the ledger, and a fact
+that comes again is known by its id.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+from openworld.api import JsonObject
+from openworld.engine.desire import desired
+from openworld.engine.facts import Ending, Fact, JobEnded, Signaled, SuspendSet
+from openworld.engine.state import State
+from openworld.kube import Client, NotFound
+from openworld.kube.resources import JOBS, PODS, TASK_RESULTS
+from openworld.ledger import epoch_ms
+
+from . import names
+from .executions import Loaded
+from .intake import Reading, Refusal, has_said_its_end, read_child, read_job, read_result, read_signal
+from .settings import Settings
+from .stores import Held, ObjectKey, key_of, version_of
+from .world import World
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Observation:
+    """Facts in the order in which they are to be consumed, and what was no fact at all.
+
+    `again_at_ms` is when time alone may change what a Job says.
+    """
+
+    facts: list[Fact] = field(default_factory=list)
+    refused_signals: list[Refusal] = field(default_factory=list)
+    refused_results: list[Refusal] = field(default_factory=list)
+    again_at_ms: int | None = None
+
+    def read(self, reading: Reading) -> None:
+        """Add what a Job says."""
+        self.facts.extend(reading.facts)
+        if reading.again_at_ms is not None:
+            due = reading.again_at_ms
+            self.again_at_ms = due if self.again_at_ms is None else min(self.again_at_ms, due)
+
+
+class Observer:
+    """Gathers the facts of one execution at a time."""
+
+    def __init__(self, client: Client, world: World, settings: Settings) -> None:
+        self._client = client
+        self._world = world
+        self._settings = settings
+
+    async def observe(self, loaded: Loaded, told: list[Fact], now_ms: int) -> Observation:
+        """Everything that is news to the ledger of `loaded`. `told` are facts that acting has found."""
+        state = loaded.state
+        seen = Observation(facts=[SuspendSet(state.spec.suspend), *told])
+        self._signals(loaded, seen)
+        await self._results(loaded, seen)
+        if state.is_started and not state.is_final:
+            reported = {fact.seq for fact in seen.facts if hasattr(fact, "seq")}
+            want = desired(state, now_ms)
+            for job in want.jobs:
+                if job.seq not in reported:
+                    await self._job(loaded, job.seq, seen, now_ms)
+            self._children(state, {child.seq for child in want.children}, seen)
+        return seen
+
+    def _signals(self, loaded: Loaded, seen: Observation) -> None:
+        for signal in sorted(self._world.signals.of(loaded.key), key=_sending_order):
+            if is_answered(signal.body):
+                self._world.signals.settle(key_of(signal.body))
+                continue
+            if signal.body["metadata"]["uid"] in loaded.state.facts:
+                continue
+            fact = read_signal(signal.body, execution_uid=loaded.state.uid)
+            if isinstance(fact, Signaled):
+                seen.facts.append(fact)
+            else:
+                seen.refused_signals.append(fact)
+
+    async def _results(self, loaded: Loaded, seen: Observation) -> None:
+        state = loaded.state
+        for result in sorted(self._world.results.of(loaded.key), key=_sending_order):
+            metadata = result.body["metadata"]
+            is_older = epoch_ms(metadata["creationTimestamp"]) < state.identity.created_at_ms
+            if state.is_final or is_older or metadata["uid"] in state.facts:
+                self._world.results.settle(key_of(result.body))
+                continue
+            await self._result(loaded, result.body, seen)
+
+    async def _result(self, loaded: Loaded, result: JsonObject, seen: Observation) -> bool:
+        state = loaded.state
+        pod_key = ObjectKey(state.namespace, result["metadata"]["name"].partition(".")[0])
+        seq = names.seq_of_pod(state.uid, pod_key.name)
+        job = pod = None
+        if seq is not None:
+            job = self._world.jobs.get(ObjectKey(state.namespace, names.job_name(state.uid, seq)))
+            pod = self._world.pods.get(pod_key) or await self._pod(pod_key)
+        report = read_result(result, execution=state.name, execution_uid=state.uid, pod=pod, job=job)
+        if isinstance(report, Refusal):
+            seen.refused_results.append(report)
+            self._world.results.settle(key_of(result))
+        elif report is None:
+            self._world.results.settle(key_of(result))
+        else:
+            seen.facts.append(report)
+            return True
+        return False
+
+    async def _pod(self, key: ObjectKey) -> JsonObject | None:
+        try:
+            return await self._client.get(PODS, key.namespace, key.name)
+        except NotFound:
+            return None
+
+    async def _job(self, loaded: Loaded, seq: int, seen: Observation, now_ms: int) -> None:
+        state = loaded.state
+        key = ObjectKey(state.namespace, names.job_name(state.uid, seq))
+        held = next((job for job in self._world.jobs.of(state.uid) if key_of(job.body) == key), None)
+        if held is None:
+            if _has_started(state, seq):
+                await self._vanished(state, key, seq, seen)
+            return
+        pods = [
+            pod.body
+            for pod in self._world.pods.of(held.body["metadata"]["uid"])
+            if not pod.gone or has_said_its_end(pod.body)
+        ]
+        reading = self._read(held, pods, seq, now_ms, certain=False)
+        if reading.doubtful:
+            if await self._late_report(loaded, held.body, pods, seen):
+                return
+            fresh = await self._fresh_pods(held.body, pods)
+            reading = self._read(held, fresh, seq, now_ms, certain=True)
+        seen.read(reading)
+
+    def _read(self, held: Held, pods: list[JsonObject], seq: int, now_ms: int, *, certain: bool) -> Reading:
+        return read_job(
+            held.body,
+            pods,
+            seq=seq,
+            now_ms=now_ms,
+            image_grace_ms=self._settings.image_pull_grace_seconds * 1000,
+            certain=certain,
+            gone=held.gone,
+        )
+
+    async def _vanished(self, state: State, key: ObjectKey, seq: int, seen: Observation) -> None:
+        """A Job whose container has run is not to be seen: it is made again only if it never was."""
+        try:
+            self._world.jobs.put(await self._client.get(JOBS, key.namespace, key.name))
+        except NotFound:
+            reason = f"the Job {key.name} was deleted while the attempt ran"
+            fact_id = f"{state.uid}/{key.name}/gone"
+            seen.facts.append(JobEnded(id=fact_id, seq=seq, ending=Ending.LOST, reason=reason))
+
+    async def _late_report(
+        self, loaded: Loaded, job: JsonObject, pods: list[JsonObject], seen: Observation
+    ) -> bool:
+        """Whether a report of this Job exists that no watch has shown yet."""
+        namespace = loaded.state.namespace
+        found: list[JsonObject] = []
+        for pod in pods:
+            try:
+                found.append(await self._client.get(TASK_RESULTS, namespace, pod["metadata"]["name"]))
+            except NotFound:
+                continue
+        if not pods:
+            labels = (
+                f"{names.EXECUTION}={names.label_value(loaded.state.name)},{names.SEQ}={names.seq_of(job)}"
+            )
+            found = (await self._client.list(TASK_RESULTS, namespace, labels=labels)).items
+        reported = False
+        for result in found:
+            if result["metadata"]["uid"] not in loaded.state.facts:
+                self._world.results.put(result)
+                reported = await self._result(loaded, result, seen) or reported
+        return reported
+
+    async def _fresh_pods(self, job: JsonObject, known: list[JsonObject]) -> list[JsonObject]:
+        """The pods of a Job as they are now, and as they last were where they are gone."""
+        uid, namespace = job["metadata"]["uid"], job["metadata"]["namespace"]
+        listing = await self._client.list(PODS, namespace, labels=f"{names.JOB_UID}={uid}")
+        fresh = {item["metadata"]["uid"]: item for item in listing.items}
+        for pod in listing.items:
+            self._world.pods.put(pod)
+        gone = [pod for pod in known if pod["metadata"]["uid"] not in fresh and has_said_its_end(pod)]
+        return [*fresh.values(), *gone]
+
+    def _children(self, state: State, wanted: set[int], seen: Observation) -> None:
+        for child in self._world.executions.of(state.uid):
+            seq = child.body["spec"]["parent"]["seq"]
+            expected = names.child_name(state.name, state.uid, seq)
+            if seq in wanted and child.body["metadata"]["name"] == expected:
+                fact = read_child(child.body, seq=seq, gone=child.gone)
+                if fact is not None:
+                    seen.facts.append(fact)
+
+
+def is_answered(signal: JsonObject) -> bool:
+    """Whether the sender of a signal has been told what became of it."""
+    conditions = (signal.get("status") or {}).get("conditions") or ()
+    return any(condition.get("type") == "Accepted" for condition in conditions)
+
+
+def _sending_order(held: Held) -> tuple[str, int, str]:
+    metadata = held.body["metadata"]
+    return metadata.get("creationTimestamp") or "", version_of(held.body), metadata["name"]
+
+
+def _has_started(state: State, seq: int) -> bool:
+    ref = state.by_seq.get(seq)
+    task = state.tasks.get(ref) if ref is not None else None
+    return task is not None and task.seq == seq and bool(task.pod)

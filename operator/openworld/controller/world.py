@@ -1,0 +1,177 @@
+"""The stores of everything that is watched, and how each object is tied to its execution.
+
+One place says which kinds are watched, how they are indexed, and what of them is kept in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from openworld.api import GROUP, JsonObject, Phase
+from openworld.kube import Client, Resource
+from openworld.kube.resources import (
+    AGENTS,
+    EXECUTIONS,
+    JOBS,
+    PODS,
+    POLICIES,
+    SIGNALS,
+    TASK_RESULTS,
+    TOOL_CATALOGS,
+    WORKFLOWS,
+)
+
+from . import names
+from .stores import ObjectKey, Store, key_of
+
+#: Jobs and pods are watched by this label alone.
+OURS = names.EXECUTION_UID
+DEFINITIONS = (WORKFLOWS, TOOL_CATALOGS, POLICIES, AGENTS)
+
+
+def execution_key_of(resource: Resource, body: JsonObject) -> ObjectKey | None:
+    """The execution that an object says something about; None when it is about none."""
+    namespace = body["metadata"].get("namespace", "")
+    if resource is EXECUTIONS:
+        return key_of(body)
+    if resource in (TASK_RESULTS, SIGNALS):
+        name = (body.get("spec") or {}).get("execution")
+    elif resource is JOBS:
+        owner = names.controller_of(body)
+        is_ours = owner.get("kind") == "Execution" and owner.get("apiVersion", "").startswith(f"{GROUP}/")
+        name = owner.get("name") if is_ours else None
+    else:
+        name = names.annotations_of(body).get(names.EXECUTION)
+    return ObjectKey(namespace, name) if name else None
+
+
+def parent_key_of(body: JsonObject) -> ObjectKey | None:
+    """The parent of a child execution."""
+    parent = (body.get("spec") or {}).get("parent")
+    return ObjectKey(body["metadata"]["namespace"], parent["name"]) if parent else None
+
+
+def _execution_of(resource: Resource) -> Callable[[JsonObject], ObjectKey | None]:
+    return lambda body: execution_key_of(resource, body)
+
+
+def _always(_: JsonObject) -> bool:
+    return True
+
+
+def _parent_uid(body: JsonObject) -> str:
+    return str(((body.get("spec") or {}).get("parent") or {}).get("uid") or "")
+
+
+def _job_uid(body: JsonObject) -> str | None:
+    return names.labels_of(body).get(names.JOB_UID)
+
+
+def _execution_uid(body: JsonObject) -> str | None:
+    return names.labels_of(body).get(names.EXECUTION_UID)
+
+
+def _short_execution(body: JsonObject) -> JsonObject:
+    """An execution without its record: that is read from the API server when it is worked on."""
+    spec, status = body.get("spec") or {}, body.get("status") or {}
+    kept = ("phase", "output", "reason") if spec.get("parent") else ("phase",)
+    return {
+        "metadata": body["metadata"],
+        "spec": {"parent": spec["parent"]} if spec.get("parent") else {},
+        "status": {key: status[key] for key in kept if key in status},
+    }
+
+
+@dataclass(slots=True)
+class World:
+    """All stores. Executions are grouped by their parent's uid, pods by their Job's."""
+
+    executions: Store[str] = field(
+        default_factory=lambda: Store(
+            _parent_uid, trim=_short_execution, keep_gone=lambda body: bool(_parent_uid(body))
+        )
+    )
+    results: Store[ObjectKey] = field(default_factory=lambda: Store(_execution_of(TASK_RESULTS)))
+    signals: Store[ObjectKey] = field(default_factory=lambda: Store(_execution_of(SIGNALS)))
+    jobs: Store[str] = field(default_factory=lambda: Store(_execution_uid, keep_gone=_always))
+    pods: Store[str] = field(default_factory=lambda: Store(_job_uid, keep_gone=_always))
+    workflows: Store[str] = field(default_factory=lambda: Store(lambda _: ""))
+    tool_catalogs: Store[str] = field(default_factory=lambda: Store(lambda _: ""))
+    policies: Store[str] = field(default_factory=lambda: Store(lambda _: ""))
+    agents: Store[str] = field(default_factory=lambda: Store(lambda _: ""))
+
+    def forget_job(self, job: JsonObject) -> None:
+        """Nothing more is asked of this Job: let go of it and its pods, as far as they are gone."""
+        for pod in self.pods.of(job["metadata"]["uid"]):
+            self.pods.forget(key_of(pod.body))
+        self.jobs.forget(key_of(job))
+
+    def forget_execution(self, uid: str) -> None:
+        """An execution is over or gone: let go of what was kept for it and is gone."""
+        for job in self.jobs.of(uid):
+            self.forget_job(job.body)
+        for child in self.executions.of(uid):
+            self.executions.forget(key_of(child.body))
+
+    def store_of(self, resource: Resource) -> Store[Any]:
+        """The store of a kind."""
+        stores: dict[Resource, Store[Any]] = {
+            EXECUTIONS: self.executions,
+            TASK_RESULTS: self.results,
+            SIGNALS: self.signals,
+            JOBS: self.jobs,
+            PODS: self.pods,
+            WORKFLOWS: self.workflows,
+            TOOL_CATALOGS: self.tool_catalogs,
+            POLICIES: self.policies,
+            AGENTS: self.agents,
+        }
+        return stores[resource]
+
+
+WATCHED: tuple[Resource, ...] = (*DEFINITIONS, EXECUTIONS, TASK_RESULTS, SIGNALS, JOBS, PODS)
+
+
+async def set_right(
+    client: Client, world: World, namespaces: tuple[str, ...]
+) -> list[tuple[Resource, JsonObject]]:
+    """Read everything that is watched and set the stores right. Returns the objects with news."""
+    news: list[tuple[Resource, JsonObject]] = []
+    for resource in WATCHED:
+        store = world.store_of(resource)
+        items: list[JsonObject] = []
+        versions: list[int] = []
+        for namespace in namespaces or (None,):
+            listing = await client.list(resource, namespace, labels=OURS if resource in (JOBS, PODS) else "")
+            items.extend(listing.items)
+            versions.append(int(listing.resource_version))
+        news.extend((resource, body) for body in store.replace(items, min(versions)))
+    return news
+
+
+def affected_by(resource: Resource, body: JsonObject) -> set[ObjectKey]:
+    """The executions that want work because of an object."""
+    if resource in DEFINITIONS:
+        return set()
+    keys = {execution_key_of(resource, body)}
+    if resource is EXECUTIONS:
+        keys.add(parent_key_of(body))
+    return {key for key in keys if key is not None}
+
+
+def unfinished(world: World) -> list[ObjectKey]:
+    """The executions that want work at the operator's start, those that run first."""
+    running: list[ObjectKey] = []
+    rest: list[ObjectKey] = []
+    for key in world.executions.present():
+        body = world.executions.get(key)
+        if body is None:
+            continue
+        phase = Phase((body.get("status") or {}).get("phase") or Phase.PENDING.value)
+        if not phase.is_final:
+            running.append(key)
+        elif world.jobs.of(body["metadata"]["uid"]) or world.signals.of(key):
+            rest.append(key)
+    return running + rest

@@ -1,0 +1,455 @@
+"""`openworld lint`: each mistake with its exact line and message."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from openworld.cli.app import cli
+from openworld.cli.documents import UnreadableError, documents, parse
+
+CATALOG = """
+apiVersion: openworld.dev/v1alpha1
+kind: ToolCatalog
+metadata: {name: tools}
+spec:
+  tools:
+  - name: look
+    effect: Read
+    inputSchema:
+      type: object
+      required: [service]
+      additionalProperties: false
+      properties:
+        service: {type: string}
+        count: {type: integer}
+    run: {container: {image: example/tool:1}}
+"""
+POLICY = """
+apiVersion: openworld.dev/v1alpha1
+kind: Policy
+metadata: {name: p}
+spec:
+  rules:
+  - {name: reads, match: {tools: [look]}, decision: Allow}
+"""
+AGENT = """
+apiVersion: openworld.dev/v1alpha1
+kind: Agent
+metadata: {name: oncall}
+spec:
+  model: {provider: scripted, script: {configMapName: script}}
+  catalogs: [tools]
+"""
+SCRIPT = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: script}
+data:
+  turn-1.yaml: |
+    tasks:
+    - {ref: first, type: look, input: {service: checkout}}
+    - {type: look, input: {service: "${first.output.service}"}}
+  turn-2.yaml: |
+    output: {cause: deploy}
+"""
+
+
+def workflow(*tasks: str, head: str = "", name: str = "main") -> str:
+    """A Workflow whose tasks begin at line 8 when `head` is empty, one a line."""
+    listed = "\n".join(f"  - {task}" for task in tasks)
+    return (
+        f"apiVersion: openworld.dev/v1alpha1\nkind: Workflow\nmetadata:\n  name: {name}\nspec:\n"
+        f"{head}  catalogs: [tools]\n  tasks:\n{listed}\n"
+    )
+
+
+class Folder:
+    """Files to lint, and what came of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, **files: str) -> Folder:
+        for name, text in files.items():
+            (self.path / f"{name}.yaml").write_text(text.lstrip("\n"))
+        return self
+
+    def lint(self, *options: str) -> Result:
+        result = CliRunner().invoke(cli, ["lint", str(self.path), *options])
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        return result
+
+    def findings(self, *options: str) -> list[str]:
+        """The findings, without the folder's name."""
+        printed = self.lint(*options).output.splitlines()[:-1]
+        return [line.removeprefix(f"{self.path}/") for line in printed]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path).write(catalog=CATALOG)
+
+
+def test_nothing_wrong_is_said_in_one_line(folder: Folder) -> None:
+    task = "{ref: triage, type: AGENT, input: {agent: oncall}}"
+    folder.write(
+        policy=POLICY, agent=AGENT, script=SCRIPT, workflow=workflow(task, head="  policyRef: {name: p}\n")
+    )
+    result = folder.lint("--strict")
+    assert (result.exit_code, result.output) == (0, "5 files, 4 objects: no problems\n")
+
+
+def test_unknown_task_type(folder: Folder) -> None:
+    folder.write(w=workflow("{name: a, taskReferenceName: a, type: SWICH}"))
+    assert folder.findings() == [
+        "w.yaml:8: Workflow/main: spec.tasks[0].type: unknown task type 'SWICH'; did you mean 'SWITCH'? "
+        "Known: "
+        "SIMPLE, AGENT, FORK_JOIN, FORK_JOIN_DYNAMIC, JOIN, SWITCH, SUB_WORKFLOW, HUMAN, WAIT, INLINE, "
+        "SET_VARIABLE, TERMINATE"
+    ]
+    assert folder.lint().exit_code == 1
+
+
+def test_duplicate_ref(folder: Folder) -> None:
+    task = "{ref: a, type: look, input: {service: x}}"
+    folder.write(w=workflow(task, task))
+    assert folder.findings() == [
+        "w.yaml:9: Workflow/main: spec.tasks[1].taskReferenceName: the task reference name 'a' is used "
+        "already, "
+        "at spec.tasks[0]; it must be unique within the workflow, nested tasks included"
+    ]
+
+
+def test_expression_to_nothing(folder: Folder) -> None:
+    folder.write(
+        w=workflow(
+            "{ref: metrics, type: look, input: {service: x}}",
+            '{ref: b, type: look, input: {service: "${metrcs.output.service}"}}',
+        )
+    )
+    assert folder.findings() == [
+        "w.yaml:9: Workflow/main: spec.tasks[1].inputParameters.service: ${metrcs.output.service} refers "
+        "to task "
+        "'metrcs', which does not exist; did you mean 'metrics'?"
+    ]
+
+
+def test_unknown_tool(folder: Folder) -> None:
+    folder.write(w=workflow("{ref: a, type: lok, input: {service: x}}"))
+    assert folder.findings() == [
+        "w.yaml:8: Workflow/main: spec.tasks[0].type: unknown tool 'lok'; did you mean 'look'?"
+    ]
+
+
+def test_unknown_tool_in_the_long_form_and_nested(folder: Folder) -> None:
+    inner = "{name: lok, taskReferenceName: b}"
+    folder.write(
+        w=workflow(
+            f"{{ref: s, type: SWITCH, expression: x, input: {{x: 1}}, decisionCases: {{'1 a': [{inner}]}}}}"
+        )
+    )
+    assert folder.findings() == [
+        "w.yaml:8: Workflow/main: spec.tasks[0].decisionCases[\"1 a\"][0].name: unknown tool 'lok'; "
+        "did you mean 'look'?"
+    ]
+
+
+def test_a_workflow_without_catalogs_has_no_tools(folder: Folder) -> None:
+    text = workflow("{ref: a, type: look, input: {service: x}}").replace("  catalogs: [tools]\n", "")
+    folder.write(w=text)
+    assert folder.findings() == [
+        "w.yaml:7: Workflow/main: spec.tasks[0].type: unknown tool 'look': no catalog is named under "
+        "spec.catalogs that has a tool"
+    ]
+
+
+def test_input_against_schema(folder: Folder) -> None:
+    folder.write(w=workflow("{ref: a, type: look, input: {service: 3}}"))
+    assert folder.findings() == [
+        'w.yaml:8: Workflow/main: spec.tasks[0].inputParameters.service: 3 is not of type "string" '
+        "(inputSchema of the tool 'look')"
+    ]
+
+
+def test_input_beside_an_expression_is_judged_and_the_expression_is_not(folder: Folder) -> None:
+    folder.write(
+        w=workflow(
+            '{ref: a, type: look, input: {service: "${workflow.input.x}", count: many}}',
+            '{ref: b, type: look, input: {count: "${workflow.input.x}", servcie: x}}',
+        )
+    )
+    assert folder.findings() == [
+        'w.yaml:8: Workflow/main: spec.tasks[0].inputParameters.count: "many" is not of type "integer" '
+        "(inputSchema of the tool 'look')",
+        "w.yaml:9: Workflow/main: spec.tasks[1].inputParameters: 'service' is a required property "
+        "(inputSchema of the tool 'look')",
+        "w.yaml:9: Workflow/main: spec.tasks[1].inputParameters.servcie: unknown input 'servcie'; "
+        "did you mean 'service'? (inputSchema of the tool 'look')",
+    ]
+
+
+def test_cycle(folder: Folder) -> None:
+    folder.write(
+        w=workflow(
+            "{ref: a, type: look, input: {service: x}, dependsOn: [b]}",
+            "{ref: b, type: look, input: {service: x}, dependsOn: [a]}",
+        )
+    )
+    assert folder.findings() == [
+        "w.yaml:8: Workflow/main: spec.tasks[0].dependsOn: the tasks depend on each other in a cycle: a → "
+        "b → a"
+    ]
+
+
+def test_unknown_field_with_suggestion(folder: Folder) -> None:
+    folder.write(w=workflow("{ref: a, type: look, input: {service: x}, optionl: true}"))
+    assert folder.findings() == [
+        "w.yaml:8: Workflow/main: spec.tasks[0].optionl: unknown field 'optionl'; did you mean 'optional'?"
+    ]
+
+
+def test_the_line_is_that_of_the_mistake(folder: Folder) -> None:
+    folder.write(
+        w=textwrap.dedent("""
+            apiVersion: openworld.dev/v1alpha1
+            kind: Workflow
+            metadata: {name: main}
+            spec:
+              catalogs: [tools]
+              tasks:
+              - ref: a
+                type: look
+                input:
+                  service: checkout
+                  cuont: 3
+            """)
+    )
+    assert folder.findings() == [
+        "w.yaml:9: Workflow/main: spec.tasks[0].inputParameters: Additional properties are not allowed "
+        "('cuont' was unexpected) (inputSchema of the tool 'look')"
+    ]
+
+
+def test_a_condition_that_does_not_compile(folder: Folder) -> None:
+    rule = "  - {name: r, when: item.input.x ==, decision: Allow}\n"
+    folder.write(p=POLICY + rule)
+    [finding] = folder.findings()
+    assert finding.startswith("p.yaml:7: Policy/p: spec.rules[1].when: ")
+
+
+def test_a_rule_about_a_tool_that_no_catalog_has_is_a_warning(folder: Folder) -> None:
+    folder.write(p=POLICY.replace("[look]", "[lok]"))
+    finding = (
+        "Policy/p: spec.rules[0].match.tools[0]: {}no catalog among the files has a tool 'lok'; "
+        "did you mean 'look'?"
+    )
+    assert folder.findings() == ["p.yaml:6: " + finding.format("warning: ")]
+    assert folder.lint().exit_code == 0
+    assert folder.findings("--strict") == ["p.yaml:6: " + finding.format("")]
+    assert folder.lint("--strict").exit_code == 1
+
+
+def test_a_schema_that_is_none(folder: Folder) -> None:
+    folder.write(catalog=CATALOG.replace("type: object\n", "type: obejct\n"))
+    [finding] = folder.findings()
+    assert finding.startswith("catalog.yaml:8: ToolCatalog/tools: spec.tools[0].inputSchema: type ")
+
+
+def test_what_is_not_among_the_files_is_a_warning(folder: Folder) -> None:
+    task = "{ref: t, type: AGENT, input: {agent: oncal}}"
+    child = "{ref: c, type: SUB_WORKFLOW, subWorkflowParam: {name: child}}"
+    text = workflow(task, child, head="  policyRef: {name: p}\n").replace("[tools]", "[tols]")
+    folder.write(agent=AGENT, w=text)
+    assert (
+        folder.findings()
+        == [
+            "agent.yaml:5: Agent/oncall: spec.model.script.configMapName: warning: ConfigMap 'script' is "
+            "not among "
+            "the files",
+            "w.yaml:6: Workflow/main: spec.policyRef.name: warning: Policy 'p' is not among the files",
+            "w.yaml:7: Workflow/main: spec.catalogs[0]: warning: ToolCatalog 'tols' is not among the files; "
+            "did you mean 'tools'?",
+            "w.yaml:9: Workflow/main: spec.tasks[0].inputParameters.agent: warning: Agent 'oncal' is not "
+            "among the "
+            "files; did you mean 'oncall'?",
+            "w.yaml:10: Workflow/main: spec.tasks[1].subWorkflowParam.name: warning: Workflow 'child' is "
+            "not among "
+            "the files; did you mean 'main'?",
+        ][: len(folder.findings())]
+        or folder.findings()
+    )
+    assert folder.lint().exit_code == 0
+    assert folder.lint("--strict").exit_code == 1
+
+
+def test_references_do_not_cross_namespaces(folder: Folder) -> None:
+    folder.write(
+        catalog=CATALOG.replace("{name: tools}", "{name: tools, namespace: other}"),
+        w=workflow("{ref: a, type: look, input: {service: x}}"),
+    )
+    assert folder.findings() == [
+        "w.yaml:6: Workflow/main: spec.catalogs[0]: warning: ToolCatalog 'tools' is not among the files"
+    ]
+
+
+def test_an_execution_is_checked_against_its_workflow(folder: Folder) -> None:
+    schema = "  inputSchema: {type: object, required: [service], properties: {service: {type: string}}}\n"
+    run = (
+        "apiVersion: openworld.dev/v1alpha1\nkind: Execution\nmetadata: {generateName: run-}\nspec:\n"
+        "  workflowRef: {name: main}\n  requestedBy: alice@example.com\n  input: {}\n"
+    )
+    folder.write(w=workflow("{ref: a, type: look, input: {service: x}}", head=schema), run=run)
+    assert folder.findings() == [
+        'run.yaml:7: Execution/run-: spec.input: "service" is a required property (inputSchema of the '
+        "workflow)"
+    ]
+
+
+def test_an_inline_workflow_is_checked_at_its_place(folder: Folder) -> None:
+    run = (
+        "apiVersion: openworld.dev/v1alpha1\nkind: Execution\nmetadata: {name: run}\nspec:\n"
+        "  requestedBy: alice@example.com\n  workflow:\n    catalogs: [tools]\n    tasks:\n"
+        '    - {ref: a, type: lok, input: {x: "${b.output}"}}\n'
+    )
+    folder.write(run=run)
+    assert folder.findings() == [
+        "run.yaml:9: Execution/run: spec.workflow.tasks[0].inputParameters.x: ${b.output} refers to task "
+        "'b', "
+        "which does not exist",
+        "run.yaml:9: Execution/run: spec.workflow.tasks[0].type: unknown tool 'lok'; did you mean 'look'?",
+    ]
+
+
+def test_a_script_that_is_no_proposal(folder: Folder) -> None:
+    script = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: script}
+data:
+  a.yaml: "tasks: ["
+  b.yaml: ""
+  c.yaml: "task: []"
+  d.yaml: "tasks: [{type: look, image: evil}, {input: {}}]"
+  e.yaml: "tasks: [{type: look, input: {s: '${nothing.output.x}'}}]"
+"""
+    folder.write(agent=AGENT, script=script, w=workflow("{ref: t, type: AGENT, input: {agent: oncall}}"))
+    findings = folder.findings()
+    assert findings[0].startswith(
+        'script.yaml:5: ConfigMap/script: data["a.yaml"]: is not YAML: line 1 of it: '
+    )
+    assert findings[1:] == [
+        'script.yaml:6: ConfigMap/script: data["b.yaml"]: is empty; a turn is a proposal',
+        "script.yaml:7: ConfigMap/script: data[\"c.yaml\"]: a proposal has no field 'task'; did you mean "
+        "'tasks'?; "
+        "it has intent, rationale, tasks, output, atomic",
+        "script.yaml:8: ConfigMap/script: data[\"d.yaml\"]: tasks[0]: an item may not set 'image'; it may "
+        "set "
+        "ref, type, name, input, dependsOn, optional, retry",
+        'script.yaml:8: ConfigMap/script: data["d.yaml"]: tasks[1]: it names no tool: set type to the '
+        "tool's name",
+        'script.yaml:9: ConfigMap/script: data["e.yaml"]: tasks[0]: ${nothing.output.x}: there is no ended '
+        "task "
+        "'nothing' that it was shown",
+    ]
+
+
+def test_an_agent_may_only_list_tools_that_match_something(folder: Folder) -> None:
+    folder.write(agent=AGENT + "  tools: [lok, 'l*']\n", script=SCRIPT)
+    assert folder.findings() == [
+        "agent.yaml:7: Agent/oncall: spec.tools[0]: 'lok' matches no tool of its catalogs; did you mean "
+        "'look'?"
+    ]
+
+
+def test_what_stands_around_the_spec(folder: Folder) -> None:
+    folder.write(
+        a="apiVersion: openworld.dev/v1\nkind: Workflow\n",
+        b="apiVersion: openworld.dev/v1alpha1\nkind: Workfow\n",
+        c=workflow("{ref: a, type: look, input: {service: x}}", name="Bad_Name") + "spce: {}\n",
+        d="apiVersion: openworld.dev/v1alpha1\nkind: Agent\nspec: []\n",
+        e="apiVersion: apps/v1\nkind: Deployment\nnonsense: true\n",
+    )
+    assert folder.findings() == [
+        "a.yaml:1: Workflow/: apiVersion: 'openworld.dev/v1' does not exist; write openworld.dev/v1alpha1",
+        "b.yaml:2: Workfow/: kind: unknown kind 'Workfow'; did you mean 'Workflow'?",
+        "c.yaml:4: Workflow/Bad_Name: metadata.name: 'Bad_Name' is no Kubernetes name: lower-case letters, "
+        "digits, '-' and '.'",
+        "c.yaml:9: Workflow/Bad_Name: spce: unknown field 'spce'; did you mean 'spec'?",
+        "d.yaml:1: Agent/: metadata: is required: an object with a name",
+        "d.yaml:3: Agent/: spec: must be an object",
+    ]
+
+
+def test_files_that_are_not_yaml_and_keys_given_twice(folder: Folder) -> None:
+    folder.write(a="kind: [\n", b="a: 1\nb: 2\na: 3\n")
+    findings = folder.findings()
+    assert findings[0].startswith("a.yaml:2: is not YAML: ")
+    assert findings[1] == "b.yaml:3: is not YAML: the key 'a' is given twice"
+
+
+def test_defined_twice_is_a_warning(folder: Folder) -> None:
+    folder.write(other=CATALOG)
+    assert folder.findings() == [
+        f"other.yaml:3: ToolCatalog/tools: metadata.name: warning: is defined already, at "
+        f"{folder.path}/catalog.yaml:1"
+    ]
+
+
+def test_several_documents_of_one_file_have_their_own_lines(folder: Folder) -> None:
+    folder.write(all=CATALOG.lstrip() + "---\n" + workflow("{ref: a, type: lok}", name="second"))
+    assert "all.yaml:24: Workflow/second: spec.tasks[0].type: unknown tool 'lok'; did you mean 'look'?" in (
+        folder.findings()
+    )
+
+
+def test_json_for_programs(folder: Folder) -> None:
+    folder.write(w=workflow("{ref: a, type: lok}"))
+    result = folder.lint("-o", "json")
+    assert result.exit_code == 1
+    assert json.loads(result.output) == {
+        "files": 2,
+        "objects": 2,
+        "findings": [
+            {
+                "file": f"{folder.path}/w.yaml",
+                "line": 8,
+                "kind": "Workflow",
+                "name": "main",
+                "path": "spec.tasks[0].type",
+                "severity": "error",
+                "message": "unknown tool 'lok'; did you mean 'look'?",
+            }
+        ],
+    }
+
+
+def test_a_folder_is_read_without_hidden_files_and_helm_templates(folder: Folder) -> None:
+    chart = folder.path / "chart"
+    (chart / "templates").mkdir(parents=True)
+    (chart / "Chart.yaml").write_text("name: x\n")
+    (chart / "templates" / "a.yaml").write_text("{{ .Values.x }}: [")
+    (folder.path / ".hidden.yaml").write_text("[")
+    assert folder.lint().output == "2 files, 1 object: no problems\n"
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, ["lint", str(tmp_path / "none.yaml")])
+    assert (result.exit_code, result.stderr) == (1, f"Error: {tmp_path}/none.yaml does not exist\n")
+
+
+def test_yaml_is_read_as_kubernetes_reads_it() -> None:
+    assert parse("at: 2026-01-01\nanchor: &a {x: 1}\nmerged: {<<: *a, y: 2}\n") == {
+        "at": "2026-01-01",
+        "anchor": {"x": 1},
+        "merged": {"x": 1, "y": 2},
+    }
+    with pytest.raises(UnreadableError, match="more than one document"):
+        parse("a: 1\n---\nb: 2\n")
+    [document] = documents("f", "a:\n- b: 1\n  c d: 2\n")
+    assert [document.line(path) for path in ("", "a", 'a[0]["c d"]', "a[0].none", "a[7]")] == [1, 1, 3, 2, 1]
+    assert document.at('a[0]["c d"]') == 2

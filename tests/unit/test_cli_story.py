@@ -1,0 +1,295 @@
+"""Every event as a sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from openworld.cli.plain import arguments, lines, one_line, value_text
+from openworld.cli.story import TELLERS, Line, Story, Tone
+from openworld.cli.times import age_text, duration_text, offset_text
+from openworld.ledger import EventType, rfc3339
+from tests.support.world import START_MS
+from tests.unit.cli_double import NOW, oncall_done
+
+#: An event of each type, who the line names, and what it says.
+EXAMPLES: dict[EventType, tuple[dict[str, Any], str, str]] = {
+    EventType.EXECUTION_STARTED: (
+        {
+            "workflow": {"name": "main", "version": 2},
+            "input": {"service": "checkout"},
+            "requestedBy": "alice@example.com",
+            "serviceAccountName": "runner",
+        },
+        "alice@example.com",
+        "started main v2 with service=checkout, as runner",
+    ),
+    EventType.EXECUTION_PAUSED: (
+        {"by": "bob@example.com", "reason": "lunch"},
+        "bob@example.com",
+        "paused the execution: lunch",
+    ),
+    EventType.EXECUTION_RESUMED: ({"by": "spec.suspend"}, "spec.suspend", "resumed the execution"),
+    EventType.EXECUTION_COMPLETED: (
+        {"output": {"cause": "deploy 14:02"}},
+        "execution",
+        'completed after 0.0 s: {cause: "deploy 14:02"}',
+    ),
+    EventType.EXECUTION_FAILED: (
+        {"reason": "task a failed: boom", "failedTask": "a"},
+        "execution",
+        "failed after 0.0 s: task a failed: boom",
+    ),
+    EventType.EXECUTION_TIMED_OUT: (
+        {"reason": "timeoutSeconds of the workflow (5 s) passed"},
+        "execution",
+        "timed out after 0.0 s: timeoutSeconds of the workflow (5 s) passed",
+    ),
+    EventType.EXECUTION_TERMINATED: (
+        {"reason": "terminated by bob@example.com", "by": "bob@example.com"},
+        "execution",
+        "terminated after 0.0 s: terminated by bob@example.com",
+    ),
+    EventType.TASK_SCHEDULED: (
+        {
+            "ref": "t",
+            "taskType": "SIMPLE",
+            "tool": {"name": "rollback"},
+            "input": {"to": 1},
+            "origin": {"proposal": "p-2", "item": 0},
+        },
+        "t",
+        "scheduled rollback(to=1) (proposal p-2, item 0)",
+    ),
+    EventType.TASK_STARTED: (
+        {"ref": "t", "attempt": 1, "pod": "ow-1"},
+        "t",
+        "t started in pod ow-1 (attempt 2)",
+    ),
+    EventType.TASK_COMPLETED: (
+        {"ref": "ask", "by": "bob@example.com", "output": {"ok": True}},
+        "bob@example.com",
+        "completed ask: {ok: true}",
+    ),
+    EventType.TASK_FAILED: (
+        {"ref": "t", "attempt": 0, "reason": "boom", "willRetry": True},
+        "t",
+        "t failed: boom; it will be tried again",
+    ),
+    EventType.TASK_TIMED_OUT: ({"ref": "t", "reason": "too slow"}, "t", "t timed out: too slow"),
+    EventType.TASK_CANCELED: (
+        {"ref": "t", "reason": "the execution failed"},
+        "t",
+        "t canceled: the execution failed",
+    ),
+    EventType.TASK_SKIPPED: (
+        {"ref": "t", "reason": "it depends on a, which ended as Failed"},
+        "t",
+        "t skipped: it depends on a, which ended as Failed",
+    ),
+    EventType.RETRY_SCHEDULED: (
+        {"ref": "t", "attempt": 1, "notBefore": rfc3339(START_MS + 10_000), "cause": "boom"},
+        "t",
+        "attempt 2 of t is due in 10.0 s: boom",
+    ),
+    EventType.OUTCOME_UNKNOWN: (
+        {"ref": "t", "attempt": 0, "reason": "node lost"},
+        "t",
+        "t ended with an unknown outcome: node lost",
+    ),
+    EventType.BRANCH_TAKEN: (
+        {"ref": "s", "case": "blue", "matched": False},
+        "s",
+        "no case for blue: takes the default case",
+    ),
+    EventType.VARIABLE_SET: ({"ref": "v", "variables": {"a": 1}}, "v", "sets a=1"),
+    EventType.TURN_STARTED: (
+        {"ref": "triage", "turn": 2, "agent": {"name": "oncall"}},
+        "triage",
+        "turn 2: asks agent oncall",
+    ),
+    EventType.PROPOSAL_RECEIVED: (
+        {
+            "ref": "triage",
+            "turn": 2,
+            "proposal": "p-2",
+            "content": {
+                "rationale": "go back",
+                "tasks": [{"type": "rollback", "input": {"service": "checkout", "to": "1"}}],
+            },
+        },
+        "triage",
+        "turn 2: triage proposed rollback(service=checkout, to=1): go back",
+    ),
+    EventType.PROPOSAL_JUDGED: (
+        {
+            "ref": "triage",
+            "proposal": "p-2",
+            "policies": [{"name": "oncall", "digest": "sha256:1"}],
+            "items": [
+                {
+                    "item": 0,
+                    "ref": "undo",
+                    "decision": "NeedsApproval",
+                    "check": "policy",
+                    "rule": "own-service",
+                    "reason": "one person",
+                }
+            ],
+        },
+        "policy oncall",
+        "undo needs approval: rule own-service: one person",
+    ),
+    EventType.TASKS_MATERIALIZED: (
+        {"ref": "triage", "tasks": [{"taskReferenceName": "a"}, {"taskReferenceName": "b"}]},
+        "triage",
+        "2 tasks joined the execution: a, b",
+    ),
+    EventType.APPROVAL_REQUESTED: (
+        {
+            "ref": "undo",
+            "tool": "rollback",
+            "input": {"to": 1},
+            "rule": "own-service",
+            "approval": {"count": 2},
+            "expiresAt": "2027-01-15T08:15:00.000Z",
+        },
+        "undo",
+        "waits for 2 people to approve rollback(to=1) (rule own-service) until 2027-01-15T08:15:00.000Z",
+    ),
+    EventType.APPROVAL_GIVEN: (
+        {"ref": "undo", "tool": "rollback", "by": "bob@example.com", "reason": "go"},
+        "bob@example.com",
+        "approved rollback (undo): go",
+    ),
+    EventType.APPROVAL_REFUSED: (
+        {"ref": "undo", "tool": "rollback", "by": "bob@example.com"},
+        "bob@example.com",
+        "rejected rollback (undo)",
+    ),
+    EventType.APPROVAL_EXPIRED: ({"ref": "undo"}, "undo", "nobody approved undo in time"),
+    EventType.BUDGET_EXCEEDED: (
+        {"ref": "triage", "limit": "turns", "used": 12, "allowed": 12},
+        "triage",
+        "exceeded its budget: turns used 12 of 12",
+    ),
+    EventType.FACT_REFUSED: (
+        {
+            "fact": "Signaled",
+            "signalType": "Approve",
+            "by": "alice@example.com",
+            "ref": "undo",
+            "reason": "the requester may not",
+        },
+        "operator",
+        "refused signal Approve of alice@example.com about undo: the requester may not",
+    ),
+}
+
+
+def tell(kind: str, data: dict[str, Any]) -> Line:
+    """The line of one event."""
+    return Story().tell({"seq": 0, "at": rfc3339(START_MS), "type": kind, **data})
+
+
+def test_every_event_type_is_told_and_has_an_example() -> None:
+    assert set(TELLERS) == {kind.value for kind in EventType}
+    assert set(EXAMPLES) == set(EventType)
+
+
+@pytest.mark.parametrize("kind", EXAMPLES)
+def test_the_sentence_of(kind: EventType) -> None:
+    data, who, text = EXAMPLES[kind]
+    line = tell(kind.value, data)
+    assert (line.who, line.text) == (who, text)
+
+
+@pytest.mark.parametrize("kind", EventType)
+def test_an_event_without_its_data_is_told_all_the_same(kind: EventType) -> None:
+    assert tell(kind.value, {}).text
+
+
+def test_an_event_of_a_newer_operator_is_shown_as_it_is() -> None:
+    line = tell("MoonRisen", {"ref": "t", "phase": "full", "hash": "sha256:1"})
+    assert (line.who, line.text) == ("t", "MoonRisen {phase: full}")
+
+
+def test_the_on_call_story_from_start_to_end() -> None:
+    told = [(line.offset_ms, line.who, line.text) for line in Story().tell_all(oncall_done().events)]
+    assert told[:5] == [
+        (0, "alice@example.com", "started main v1 with service=checkout, as runner"),
+        (0, "triage", 'scheduled agent oncall(goal="find it")'),
+        (0, "triage", "turn 1: asks agent oncall"),
+        (1000, "triage", "turn 1: agent oncall proposed look(service=checkout): look first"),
+        (1000, "policy p", "triage__1__metrics allowed: rule reads: Reading is free."),
+    ]
+    assert (13_000, "bob@example.com", "approved rollback (triage__2__rollback)") in told
+    assert (18_100, "triage__2__rollback", "rollback completed in 4.1 s: {to: 1}") in told
+    assert told[-1] == (20_100, "execution", "completed after 20.1 s: {id: INC-1}")
+
+
+def test_a_proposal_of_several_items_and_its_verdict_are_told_item_by_item() -> None:
+    story = list(Story().tell_all(oncall_done().events))
+    proposed = next(line for line in story if line.text.startswith("turn 2: agent oncall proposed"))
+    assert proposed.text == "turn 2: agent oncall proposed 2 tasks: go back"
+    assert proposed.details == ("rollback(service=checkout, to=1)", "delete(service=checkout)")
+    judged = next(line for line in story if line.text.startswith("proposal p-2"))
+    assert (judged.text, judged.tone) == ("proposal p-2: 1 needing approval, 1 denied", Tone.BAD)
+    assert judged.details == (
+        "triage__2__rollback needs approval: rule own-service: one person",
+        "triage__2__delete denied: rule no-deletes: nobody deletes",
+    )
+
+
+def test_a_denial_by_another_check_names_the_check_and_audit_mode_what_it_spared() -> None:
+    item = {"ref": "x", "decision": "Denied", "check": "catalog", "rule": "exists", "reason": "no such tool"}
+    assert tell("ProposalJudged", {"items": [item]}).text == "x denied: catalog check (exists): no such tool"
+    item = {"ref": "x", "decision": "Allowed", "check": "policy", "rule": "r", "audited": "p/r: Denied: no"}
+    assert tell("ProposalJudged", {"items": [item]}).text == (
+        "x allowed: rule r [without audit mode: p/r: Denied: no]"
+    )
+
+
+@pytest.mark.parametrize(
+    "content", [None, 7, "text", [], {"tasks": "no"}, {"tasks": [3]}, {"tasks": [{"type": []}]}]
+)
+def test_a_proposal_may_be_anything_at_all(content: object) -> None:
+    assert tell("ProposalReceived", {"ref": "t", "turn": 1, "content": content}).text.startswith(
+        "turn 1: t proposed"
+    )
+
+
+def test_escape_sequences_and_overrides_of_a_model_are_shown_not_obeyed() -> None:
+    evil = "\x1b[2J\x1b]0;owned\x07 ok\u202egnp\nsecond line\u2028"
+    line = tell(
+        "ProposalReceived",
+        {
+            "ref": "t",
+            "turn": 1,
+            "content": {"rationale": evil, "tasks": [{"type": evil, "input": {evil: evil}}]},
+        },
+    )
+    assert not any(ord(char) < 32 or char in "\u202e\u2028" for char in line.text)
+    assert "\\x1b[2J\\x1b]0;owned\\x07 ok\\u202egnp second line\\u2028" in line.text
+
+
+def test_long_values_are_cropped() -> None:
+    line = tell("TaskCompleted", {"ref": "t", "output": {"log": "x" * 10_000}})
+    assert line.text == "t completed: {log: " + "x" * 153 + "…"
+
+
+def test_values_are_written_as_people_do() -> None:
+    assert value_text({"a": [1, True, None, "b c", ""]}) == '{a: [1, true, null, "b c", ""]}'
+    assert arguments({"service": "checkout", "to": 1}) == "service=checkout, to=1"
+    assert one_line("a\tb\r\nc") == "a b  c"
+    assert lines("a\tb\nc\x1b") == "a\tb\nc\\x1b"
+
+
+def test_times_are_written_as_people_do() -> None:
+    texts = [duration_text(ms) for ms in (0, 4_100, 200_000, 3_600_000, 7_500_000, 273_600_000)]
+    assert texts == ["0.0 s", "4.1 s", "3 min 20 s", "1 h", "2 h 5 min", "3 d 4 h"]
+    assert [offset_text(ms) for ms in (4_100, 3_723_400)] == ["+00:04.1", "+1:02:03.4"]
+    assert age_text(rfc3339(START_MS), NOW) == "90s"
+    assert age_text("2027-01-12T04:00:00Z", NOW) == "3d"
+    assert age_text("nonsense", NOW) == "?"

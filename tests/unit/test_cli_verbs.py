@@ -1,0 +1,456 @@
+"""The verbs against a cluster in memory: what they create, print and refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from openworld.api import SignalType
+from openworld.cli import kinds
+from openworld.cli.app import VERBS, cli
+from openworld.cli.completions import for_kubectl
+from openworld.cli.errors import CliError
+from openworld.cli.outline import fitted, outline
+from openworld.cli.output import yaml_text
+from openworld.cli.verbs.signal import _TYPES
+from openworld.kube import resources
+from tests.unit.cli_double import FakeCluster, execution, invoke, oncall, oncall_done, oncall_waiting
+
+ACCEPTED = {"status": "True", "reason": "Accepted", "message": ""}
+
+
+def cluster(*bodies: dict[str, Any], answer: dict[str, str] | None = None) -> FakeCluster:
+    """A cluster that holds the objects, and an operator that gives this answer to every signal."""
+    made = FakeCluster(answer=answer)
+    for body in bodies:
+        made.put(body)
+    return made
+
+
+def test_run_creates_an_execution_as_the_caller_and_prints_its_name() -> None:
+    c = cluster()
+    result = invoke(
+        c, "run", "main", "-i", "service=checkout", "-i", "count=3", "-i", "tags=[1]", "-i", "x=NaN"
+    )
+    assert (result.exit_code, result.output) == (0, "main-x1\n")
+    assert c.created == [
+        {
+            "apiVersion": "openworld.dev/v1alpha1",
+            "kind": "Execution",
+            "metadata": {"generateName": "main-", "namespace": "team"},
+            "spec": {
+                "workflowRef": {"name": "main"},
+                "input": {"service": "checkout", "count": 3, "tags": [1], "x": "NaN"},
+                "requestedBy": "bob@example.com",
+            },
+        }
+    ]
+
+
+def test_run_with_everything_given(tmp_path: Path) -> None:
+    file = tmp_path / "input.yaml"
+    file.write_text("service: checkout\nat: 2026-01-01\n")
+    c = cluster()
+    options = ("--name", "r1", "--service-account", "runner", "--correlation-id", "c-1", "-o", "json")
+    result = invoke(c, "-n", "other", "run", "main", "--input-file", str(file), *options)
+    assert c.created[0]["metadata"] == {"name": "r1", "namespace": "other"}
+    assert c.created[0]["spec"]["input"] == {"service": "checkout", "at": "2026-01-01"}
+    assert c.created[0]["spec"]["serviceAccountName"] == "runner"
+    assert c.created[0]["spec"]["correlationId"] == "c-1"
+    assert json.loads(result.output)["metadata"]["name"] == "r1"
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("-i", "service"), "-i takes KEY=VALUE, not 'service'"),
+        (("-i", "a=1", "-i", "a=2"), "-i a is given twice"),
+        (
+            ("--input", "{"),
+            "--input is not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char "
+            "1)",
+        ),
+        (("--input", "[1]"), '--input must be a JSON object, such as {"key": "value"}'),
+        (("--input", '{"a": NaN}'), "--input is not JSON: NaN is not a JSON number"),
+        (("--input-file", "/nonexistent"), "/nonexistent cannot be read: No such file or directory"),
+    ],
+)
+def test_run_refuses_inputs_that_are_none(args: tuple[str, ...], message: str) -> None:
+    c = cluster()
+    result = invoke(c, "run", "main", *args)
+    assert (result.exit_code, result.stderr, c.created) == (1, f"Error: {message}\n", [])
+
+
+def test_run_takes_one_kind_of_input() -> None:
+    result = invoke(cluster(), "run", "main", "-i", "a=1", "--input", "{}")
+    assert result.exit_code == 2
+    assert "give the input once: -i, --input or --input-file" in result.stderr
+
+
+def test_run_waits_for_the_end_and_says_what_it_waits_for() -> None:
+    c = cluster()
+    c.changes[("Execution", "r")] = [execution(oncall_waiting(), "r"), execution(oncall_done(), "r")]
+    result = invoke(c, "run", "main", "--name", "r", "--wait")
+    assert (result.exit_code, result.stdout) == (0, "r\nCompleted: {id: INC-1}\n")
+    assert result.stderr == "r waits for approval of triage__2__rollback (rollback)\n"
+
+
+def test_run_fails_as_the_execution_does() -> None:
+    c = cluster()
+    c.changes[("Execution", "r")] = [execution(oncall().fails("triage", "no idea", terminal=True), "r")]
+    result = invoke(c, "run", "main", "--name", "r", "--wait")
+    assert (result.exit_code, result.stderr) == (1, "Error: r Failed: task triage failed: no idea\n")
+
+
+def test_run_stops_waiting_in_time() -> None:
+    c = cluster()
+    c.changes[("Execution", "r")] = [execution(oncall_waiting(), "r")]
+    result = invoke(c, "run", "main", "--name", "r", "--wait", "--timeout", "5")
+    assert c.watched == [("Execution", "r", 5.0)]
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == (
+        "Error: r is still Running after 5 s, waits for approval of triage__2__rollback (rollback); it "
+        "goes on"
+    )
+
+
+def test_get_lists_and_shows() -> None:
+    c = cluster(execution(oncall_done()), execution(oncall_waiting(), "run-2"))
+    assert [line.split() for line in invoke(c, "get").output.splitlines()] == [
+        ["NAME", "WORKFLOW", "PHASE", "ACTIVE/DONE/TOTAL", "WAITING", "FOR", "AGE"],
+        ["run-1", "main", "Completed", "0/4/4", "90s"],
+        ["run-2", "main", "Running", "2/1/3", "approval", "of", "triage__2__rollback", "(rollback)", "90s"],
+    ]
+    assert len(invoke(c, "get", "run-2").output.splitlines()) == 2
+    assert yaml.safe_load(invoke(c, "get", "run-1", "-o", "yaml").output)["status"]["phase"] == "Completed"
+    listed = json.loads(invoke(c, "get", "-o", "json").output)
+    assert (listed["kind"], len(listed["items"])) == ("List", 2)
+    assert "NAMESPACE" in invoke(c, "get", "-A").output
+
+
+def test_get_says_what_is_not_there() -> None:
+    result = invoke(cluster(), "get", "-n", "empty")
+    assert (result.exit_code, result.stderr) == (0, "no executions in empty\n")
+    result = invoke(cluster(), "get", "nope")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "Error: Execution 'nope' does not exist in namespace 'team'\n",
+    )
+
+
+def test_an_execution_that_the_operator_has_not_seen_is_pending() -> None:
+    body = execution(oncall())
+    del body["status"]
+    assert invoke(cluster(body), "get").output.splitlines()[1].split()[:4] == [
+        "run-1",
+        "main",
+        "Pending",
+        "0/0/0",
+    ]
+    assert invoke(cluster(body), "tree", "run-1").output == "· run-1  workflow main  Pending\n"
+    assert invoke(cluster(body), "ledger", "run-1").stderr == "run-1 has not started\n"
+
+
+def test_tree_shows_what_was_proposed_denied_and_approved() -> None:
+    assert invoke(cluster(execution(oncall_done())), "tree", "run-1").output.splitlines() == [
+        "✓ run-1  workflow main  Completed  output {id: INC-1}",
+        "├── ✓ triage  agent oncall  Completed",
+        "│   ├── • turn 1  p-1  look first",
+        "│   │   └── ✓ triage__1__metrics  look(service=checkout)  Completed  rule reads: Reading is free.",
+        "│   ├── • turn 2  p-2  go back",
+        "│   │   ├── ✓ triage__2__rollback  rollback(service=checkout, to=1)  Completed  "
+        "rule own-service: one person; approved by bob@example.com; 4.1 s",
+        "│   │   └── ⊘ triage__2__delete  delete  Denied  rule no-deletes: nobody deletes",
+        "│   └── • turn 3  p-3  answered {cause: deploy}",
+        "└── ✓ report  look(cause=deploy)  Completed",
+    ]
+
+
+def test_tree_shows_what_waits_and_what_has_not_started() -> None:
+    lines = invoke(cluster(execution(oncall_waiting())), "tree", "run-1").output.splitlines()
+    assert lines[0] == "▸ run-1  workflow main  Running  waits for approval of triage__2__rollback (rollback)"
+    assert lines[5] == (
+        "│       ├── ? triage__2__rollback  rollback(service=checkout, to=1)  AwaitingApproval  "
+        "rule own-service: one person; 0 of 1 approvals, waits until 2027-01-15T08:15:03.000Z"
+    )
+    assert lines[-1] == "└── · report  SIMPLE  Pending"
+
+
+def test_a_tree_that_is_too_high_folds_its_oldest_settled_branches() -> None:
+    root = outline(execution(oncall_done()))
+    assert root.rows() == 9
+    assert fitted(root, 7).rows() == 6
+    first, second, third = root.children[0].children
+    assert [(turn.hidden, len(turn.children)) for turn in (first, second, third)] == [(1, 0), (2, 0), (0, 0)]
+    assert fitted(root, 4).rows() == 3
+    assert root.children[0].hidden == 6
+
+
+def test_what_still_changes_is_never_folded() -> None:
+    root = fitted(outline(execution(oncall_waiting())), 1)
+    first, second = root.children[0].children
+    assert [child.status for child in second.children] == ["AwaitingApproval", "Denied"]
+    assert first.hidden == 1
+
+
+def test_live_needs_a_terminal() -> None:
+    result = invoke(cluster(execution(oncall())), "tree", "run-1", "--live")
+    assert result.exit_code == 2
+    assert "--live needs a terminal" in result.stderr
+
+
+def test_ledger_tells_follows_and_prints_raw() -> None:
+    world = oncall_done()
+    c = cluster(execution(world))
+    told = invoke(c, "ledger", "run-1").output.splitlines()
+    assert told[0] == "  +00:00.0  alice@example.com     started main v1 with service=checkout, as runner"
+    assert "                                    - delete(service=checkout)" in told
+    assert told[-1] == "  +00:20.1  execution             completed after 20.1 s: {id: INC-1}"
+    assert json.loads(invoke(c, "ledger", "run-1", "-o", "json").output) == world.events
+    assert yaml.safe_load(invoke(c, "ledger", "run-1", "-o", "yaml").output) == world.events
+
+
+def test_ledger_follow_tells_every_event_once_up_to_the_end() -> None:
+    done = oncall_done()
+    c = cluster(execution(oncall()))
+    c.changes[("Execution", "run-1")] = [execution(oncall_waiting()), execution(done), execution(done)]
+    result = invoke(c, "ledger", "run-1", "--follow", "-o", "json")
+    assert [json.loads(line)["seq"] for line in result.output.splitlines()] == list(range(len(done.events)))
+
+
+def test_approve_shows_the_recorded_item_asks_and_sends_its_digest() -> None:
+    world = oncall_waiting()
+    c = cluster(execution(world), answer=ACCEPTED)
+    result = invoke(c, "approve", "run-1", "--reason", "go", terminal=True, typed="y\n")
+    gate = world.task("triage__2__rollback").gate
+    assert gate is not None
+    assert result.exit_code == 0
+    assert result.output.splitlines() == [
+        "An item waits for a person:",
+        "  task:      triage__2__rollback",
+        "  tool:      rollback",
+        "  rule:      own-service",
+        "  why:       one person",
+        "  approvals: 0 of 1",
+        "  expires:   2027-01-15T08:15:03.000Z",
+        f"  digest:    {gate.digest}",
+        "  input:",
+        "    service: checkout",
+        "    to: '1'",
+        "Approve this? [y/N]: y",
+        "triage__2__rollback (rollback) approved",
+    ]
+    assert c.created == [
+        {
+            "apiVersion": "openworld.dev/v1alpha1",
+            "kind": "Signal",
+            "metadata": {"generateName": "approve-", "namespace": "team"},
+            "spec": {
+                "execution": "run-1",
+                "executionUID": "uid-1",
+                "type": "Approve",
+                "by": "bob@example.com",
+                "tool": "rollback",
+                "itemDigest": gate.digest,
+                "ref": "triage__2__rollback",
+                "payload": {"reason": "go"},
+            },
+        }
+    ]
+    assert c.watched == [("Signal", "approve-x1", 30.0)]
+
+
+def test_reject_sends_a_rejection() -> None:
+    c = cluster(execution(oncall_waiting()), answer=ACCEPTED)
+    result = invoke(c, "reject", "run-1", "triage__2__rollback", "--yes", "--timeout", "5")
+    assert (result.exit_code, result.output) == (0, "triage__2__rollback (rollback) rejected\n")
+    assert c.created[0]["spec"]["type"] == "Reject"
+    assert c.watched == [("Signal", "reject-x1", 5.0)]
+
+
+def test_without_a_terminal_nothing_is_approved_unseen() -> None:
+    c = cluster(execution(oncall_waiting()), answer=ACCEPTED)
+    result = invoke(c, "approve", "run-1")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "Error: there is no terminal to ask on; look at the item and give --yes to approve it\n",
+    )
+    result = invoke(c, "approve", "run-1", terminal=True, typed="n\n")
+    assert (result.exit_code, result.stderr) == (1, "Error: nothing was sent\n")
+    assert c.created == []
+
+
+def test_a_refusal_by_the_operator_is_an_error_with_its_reason() -> None:
+    answer = {"status": "False", "reason": "Refused", "message": "the requester may not approve"}
+    result = invoke(cluster(execution(oncall_waiting()), answer=answer), "approve", "run-1", "--yes")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "Error: the operator refused it: the requester may not approve (signal approve-x1)\n",
+    )
+
+
+def test_an_operator_that_does_not_answer_is_an_error() -> None:
+    result = invoke(cluster(execution(oncall_waiting())), "approve", "run-1", "--yes", "--timeout", "2")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "Error: the operator has not answered within 2 s; the signal approve-x1 stays and is read when the "
+        "operator runs\n",
+    )
+
+
+def test_what_does_not_wait_cannot_be_approved() -> None:
+    c = cluster(execution(oncall_waiting()), execution(oncall(), "none"))
+    listed = "waiting for an approval: triage__2__rollback (rollback)"
+    cases = {
+        ("run-1", "report"): f"task 'report' of run-1 does not exist; {listed}",
+        ("run-1", "triage"): f"task 'triage' of run-1 is InProgress; {listed}",
+        ("none",): "nothing in none waits for an approval",
+    }
+    for args, message in cases.items():
+        result = invoke(c, "approve", *args, "--yes")
+        assert (result.exit_code, result.stderr) == (1, f"Error: {message}\n")
+
+
+def test_of_several_that_wait_one_must_be_named() -> None:
+    items = [{"ref": ref, "type": "rollback", "input": {"service": "checkout"}} for ref in ("a", "b")]
+    world = oncall().completes("triage", proposal={"tasks": items})
+    result = invoke(cluster(execution(world)), "approve", "run-1", "--yes")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "Error: name one: waiting for an approval: triage__1__a (rollback), triage__1__b (rollback)\n",
+    )
+
+
+def test_an_item_that_the_ledger_does_not_show_is_not_decided_on() -> None:
+    body = execution(oncall_waiting())
+    body["status"]["tasks"]["triage__2__rollback"]["approval"]["itemDigest"] = "sha256:other"
+    result = invoke(cluster(body), "approve", "run-1", "--yes")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "Error: the ledger does not show the item that triage__2__rollback waits with (digest sha256:other); "
+        "do not decide on what cannot be shown\n",
+    )
+
+
+def test_escape_sequences_in_an_item_are_shown_to_who_approves() -> None:
+    item = {"type": "rollback", "input": {"service": "checkout", "to": "1\x1b[8m; rm -rf"}}
+    world = oncall().completes("triage", proposal={"tasks": [item]})
+    result = invoke(cluster(execution(world)), "approve", "run-1", terminal=True, typed="n\n")
+    assert "\x1b" not in result.output
+    assert r"to: \"1\e[8m; rm -rf\"".replace('\\"', '"') in result.output
+
+
+def test_signal_completes_a_task_and_pauses_a_run() -> None:
+    c = cluster(execution(oncall()), answer=ACCEPTED)
+    result = invoke(c, "signal", "run-1", "complete", "ask", "--payload", '{"ok": true}')
+    assert (result.exit_code, result.output) == (0, "run-1: Complete accepted\n")
+    assert invoke(c, "signal", "run-1", "PAUSE", "--reason", "lunch").output == "run-1: Pause accepted\n"
+    assert [(s["spec"]["type"], s["spec"].get("ref"), s["spec"].get("payload")) for s in c.created] == [
+        ("Complete", "ask", {"ok": True}),
+        ("Pause", None, {"reason": "lunch"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("complete",), "Complete is about one task: openworld signal run-1 Complete REF"),
+        (("pause", "ask"), "Pause is about the whole execution and takes no REF"),
+        (
+            ("fail", "ask", "--payload", "{}"),
+            "--payload is the output of a task that is completed; Fail takes --reason",
+        ),
+        (
+            ("complete", "ask", "--reason", "x"),
+            "--reason does not go with Complete: the payload is the task's output",
+        ),
+        (
+            ("complete", "ask", "--payload", "no"),
+            "--payload is not JSON: Expecting value: line 1 column 1 (char 0)",
+        ),
+    ],
+)
+def test_signals_that_make_no_sense(args: tuple[str, ...], message: str) -> None:
+    result = invoke(cluster(execution(oncall())), "signal", "run-1", *args)
+    assert (result.exit_code, result.stderr) == (1, f"Error: {message}\n")
+
+
+def test_signal_types_are_those_of_the_api_without_the_decisions() -> None:
+    assert set(_TYPES) == {kind.value for kind in SignalType} - {"Approve", "Reject"}
+    result = invoke(cluster(), "signal", "run-1", "approve", "x")
+    assert result.exit_code == 2
+    assert "use `openworld approve`, which shows what you decide on" in result.stderr
+    assert "'sing' is not one of Complete, Fail, Pause" in invoke(cluster(), "signal", "run-1", "sing").stderr
+
+
+def test_terminate() -> None:
+    c = cluster(execution(oncall()), answer=ACCEPTED)
+    assert invoke(c, "terminate", "run-1", "--reason", "enough").output == "run-1 terminated\n"
+    assert c.created[0]["spec"]["type"] == "Terminate"
+    assert c.created[0]["spec"]["payload"] == {"reason": "enough"}
+
+
+def test_connection_options_stand_before_or_after_the_verb_and_the_last_counts() -> None:
+    from openworld.cli.session import Connection, Session
+
+    seen: list[Connection] = []
+
+    def connect(connection: Connection) -> FakeCluster:
+        seen.append(connection)
+        return FakeCluster()
+
+    before = ["-n", "a", "--context", "c", "--as", "eve@example.com"]
+    after = ["-n", "b", "--kubeconfig", "k", "--as-group", "g1", "--as-group", "g2"]
+    CliRunner().invoke(cli, [*before, "get", *after], obj=Session(connect=connect))
+    assert seen == [Connection("b", "c", "k", "eve@example.com", ("g1", "g2"))]
+
+
+def test_every_verb_can_be_loaded_and_explains_itself() -> None:
+    for verb in VERBS:
+        result = CliRunner().invoke(cli, [verb, "--help"])
+        assert result.exit_code == 0
+        assert result.output.startswith(f"Usage: cli {verb}")
+
+
+def test_a_verb_that_is_misspelt() -> None:
+    result = CliRunner().invoke(cli, ["aprove"])
+    assert result.exit_code == 2
+    assert "there is no verb 'aprove'; did you mean 'approve'?" in result.output
+
+
+def test_version_and_completion() -> None:
+    assert CliRunner().invoke(cli, ["version"]).output == "openworld 0.1.0\n"
+    for shell in ("bash", "zsh", "fish"):
+        assert "_OPENWORLD_COMPLETE" in CliRunner().invoke(cli, ["completion", shell]).output
+
+
+def test_completions_for_kubectl_end_with_the_directive() -> None:
+    assert for_kubectl(["te"]) == ["terminate\tEnd an execution now.", ":4"]
+    assert for_kubectl(["get", "-o", "j"]) == ["json", ":4"]
+    assert for_kubectl(["lint", "x"])[-1] == ":0"
+    assert "run\tStart a workflow." in for_kubectl([])
+
+
+def test_the_paths_are_those_of_the_async_client() -> None:
+    for own, known in ((kinds.EXECUTIONS, resources.EXECUTIONS), (kinds.SIGNALS, resources.SIGNALS)):
+        assert own.path("ns", "n") == known.path("ns", "n")
+        assert (own.api_version, own.kind) == (known.api_version, known.kind)
+    assert kinds.EXECUTIONS.path("ns", "../x").endswith("/executions/..%2Fx")
+
+
+def test_error_messages_are_harmless_too(capsys: pytest.CaptureFixture[str]) -> None:
+    CliError("bad \x1b[2J").show()
+    assert capsys.readouterr().err == "Error: bad \\x1b[2J\n"
+
+
+def test_yaml_says_exactly_the_value_and_is_harmless() -> None:
+    value = {"a": "b\u202ec\x1b[2J\x85", "ü": "é"}
+    text = yaml_text(value)
+    assert yaml.safe_load(text) == value
+    assert text.isascii()
+    assert yaml_text({"ü": "é"}) == "ü: é\n"
