@@ -49,7 +49,7 @@ bench: $(BIN)/.installed ## Speed and memory, as ratios measured side by side
 	@$(BIN)/python -m tests.bench
 
 generate: $(BIN)/.installed ## CRD manifests and reference pages from the models
-	@$(BIN)/python -m openworld.api.crd crds charts/openworld
+	@$(BIN)/python -m tests.support.generate
 
 lock: ## Lock the dependencies with hashes
 	uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o operator/requirements.lock

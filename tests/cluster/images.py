@@ -18,7 +18,7 @@ from .settings import REPOSITORY, ClusterError, Settings, cache_root
 from .shell import run, say
 
 PAUSE = "localhost/pause:1"
-BASE = "localhost/openworld-base:bookworm-1"
+BASE = "localhost/openworld-base:bookworm-2"
 _PAUSE_C = """
 #include <signal.h>
 #include <stdlib.h>
@@ -38,12 +38,12 @@ def ensure_base() -> str:
 
 
 def _make_base() -> None:
-    archive = cache_root() / "base" / "bookworm-1.tar"
+    archive = cache_root() / "base" / "bookworm-2.tar"
     if not archive.exists():
         say("== base image (about a minute the first time)")
         archive.parent.mkdir(parents=True, exist_ok=True)
         part = archive.with_suffix(".part.tar")
-        include = "python3,python3-venv,ca-certificates"
+        include = "python3,python3-venv,ca-certificates,libstdc++6"
         run(["mmdebstrap", "--variant=essential", f"--include={include}", "bookworm", part])
         part.rename(archive)
     container = run(["buildah", "from", "scratch"]).strip()

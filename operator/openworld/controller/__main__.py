@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import sys
 from collections.abc import Awaitable
 
@@ -73,6 +74,8 @@ async def run(settings: Settings, access: Access) -> None:
                 await kopf.operator(
                     registry=build_registry(watcher, access),
                     settings=build_settings(),
+                    # kopf would make one from the user's name, and the image's user has none.
+                    identity=socket.gethostname(),  # type: ignore[arg-type]
                     standalone=True,
                     clusterwide=not settings.namespaces,
                     namespaces=settings.namespaces,
