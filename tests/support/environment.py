@@ -82,7 +82,7 @@ def load_images(env: Environment) -> str:
     return tag
 
 
-def install(env: Environment, namespaces: Sequence[str]) -> None:
+def install(env: Environment, namespaces: Sequence[str], *values: str) -> None:
     """Install or upgrade the operator by Helm, and wait until it is ready."""
     tag = load_images(env)
     for namespace in namespaces:
@@ -93,5 +93,6 @@ def install(env: Environment, namespaces: Sequence[str]) -> None:
         "upgrade", "--install", "openworld", str(REPOSITORY / "charts" / "openworld"),
         "--namespace", NAMESPACE, "--create-namespace", "--set", f"image.tag={tag}",
         "--set", "namespaces={" + ",".join(namespaces) + "}",
+        *(word for value in values for word in ("--set", value)),
     )  # fmt: skip
     env.kubectl("-n", NAMESPACE, "rollout", "status", "deployment/openworld-operator", "--timeout=120s")

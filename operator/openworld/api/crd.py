@@ -92,7 +92,10 @@ KINDS = (
         ),
         rules=_EXECUTION_RULES,
     ),
-    Kind("ToolCatalog", "toolcatalogs", "otc", ToolCatalog, ToolCatalogStatus, (*_VALID, _AGE), is_definition=True),
+    Kind(
+        "ToolCatalog", "toolcatalogs", "otc", ToolCatalog, ToolCatalogStatus,
+        (*_VALID, _AGE), is_definition=True,
+    ),
     Kind(
         "Policy", "policies", "opol", Policy, PolicyStatus,
         (("Mode", "string", ".spec.mode", 0), *_VALID, _AGE), is_definition=True,

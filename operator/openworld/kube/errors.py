@@ -19,35 +19,35 @@ class ApiError(Exception):
         self.reason = reason
 
 
-class NotFound(ApiError):  # noqa: N818  (Kubernetes' own word)
+class NotFound(ApiError):
     """No such object (or no such kind: the CRDs are not installed)."""
 
 
-class Conflict(ApiError):  # noqa: N818  (Kubernetes' own word)
+class Conflict(ApiError):
     """The object is at another resourceVersion, or has another uid, than the request named."""
 
 
-class AlreadyExists(ApiError):  # noqa: N818  (Kubernetes' own word)
+class AlreadyExists(ApiError):
     """An object of that name exists."""
 
 
-class Invalid(ApiError):  # noqa: N818  (Kubernetes' own word)
+class Invalid(ApiError):
     """The object breaks its schema, a validation rule or an admission policy."""
 
 
-class Forbidden(ApiError):  # noqa: N818  (Kubernetes' own word)
+class Forbidden(ApiError):
     """The operator's account lacks the right, or an admission policy or a quota refuses."""
 
 
-class TooLarge(ApiError):  # noqa: N818  (Kubernetes' own word)
+class TooLarge(ApiError):
     """The object is above what the API server or etcd takes."""
 
 
-class Expired(ApiError):  # noqa: N818  (Kubernetes' own word)
+class Expired(ApiError):
     """A continue token of a list is too old; the list must be started over."""
 
 
-class Unavailable(ApiError):  # noqa: N818  (Kubernetes' own word)
+class Unavailable(ApiError):
     """The server could not be reached, is overloaded or failed: try again later."""
 
 
