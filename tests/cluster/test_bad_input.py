@@ -71,7 +71,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "cycle": (
         {"tasks": [
             {"ref": "x", "type": "fine", "dependsOn": ["y"]}, {"ref": "y", "type": "fine", "dependsOn": ["x"]}]},
-        "x -> y -> x",
+        "x → y → x",
     ),
     "garbled": ({"tasks": [{"ref": "x", "type": "garbled"}]}, "termination message is not JSON"),
     "not-an-object": ({"tasks": [{"ref": "x", "type": "listed"}]}, "termination message"),
@@ -79,7 +79,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "out-of-memory": ({"tasks": [{"ref": "x", "type": "hungry"}]}, "memory"),
     "unpulled": ({"tasks": [{"ref": "x", "type": "unpulled"}]}, "registry.invalid/no/such:1"),
     "never-pulled": ({"tasks": [{"ref": "x", "type": "never"}]}, "localhost/no-such-image:1"),
-    "two-megabytes": ({"tasks": [{"ref": "x", "type": "large"}]}, "the limit is"),
+    "two-megabytes": ({"tasks": [{"ref": "x", "type": "large"}]}, "a TaskResult holds at most 262,144"),
     "silent-worker": ({"tasks": [{"ref": "x", "type": "silent"}]}, "report"),
     "missing-policy": ({"tasks": [{"ref": "x", "type": "fine"}], "policyRef": {"name": "gone"}}, "Policy 'gone'"),
     "missing-agent": (

@@ -112,7 +112,8 @@ def test_the_story_from_alert_to_rollback_stands_in_one_record(env: Environment)
         "Deployments are deleted by people"
     )
     rollback = next(e for e in events if e["type"] == "TaskCompleted" and e["ref"] == "triage__2__rollback")
-    assert rollback["output"]["to"] == "1"
+    history = next(e for e in events if e["type"] == "TaskCompleted" and e["ref"] == "triage__1__history")
+    assert rollback["output"]["to"] == history["output"]["previous"]
 
     story = env.openworld("ledger", "story", "-n", NAMESPACE).stdout
     for words in ("no-deletes", "bob@example.com", "rollback completed", "incident"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Any, cast
+from unittest.mock import patch
 
 import pytest
 
@@ -624,6 +625,15 @@ def test_a_sub_workflow_is_a_child_execution_that_ends_with_its_parent() -> None
     bench.reconcile(ObjectKey("team", name))
     assert child["metadata"]["uid"] == bench.api.objects[EXECUTIONS.path("team", name)]["metadata"]["uid"]
     assert bench.api.objects[EXECUTIONS.path("team", name)]["status"]["phase"] == "Terminated"
+
+
+def test_a_new_child_is_woken_since_its_watch_event_will_be_no_news() -> None:
+    bench = Bench()
+    bench.workflow({"ref": "deep", "type": "SUB_WORKFLOW", "subWorkflowParam": {"name": "main"}})
+    with patch.object(bench.reconciler.queue, "add") as add:
+        bench.execution().go()
+    child = ObjectKey("team", names.child_name("run-1", bench.uid, 1))
+    assert child in [call.args[0] for call in add.call_args_list]
 
 
 def test_a_child_that_completed_completes_its_task() -> None:

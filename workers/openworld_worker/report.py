@@ -24,7 +24,7 @@ from .errors import ReportError
 from .wire import JsonObject, clip, encode
 
 API_VERSION = "openworld.dev/v1alpha1"
-RESULT_LIMIT = 1024 * 1024
+RESULT_LIMIT = 256 * 1024
 """Bytes of a TaskResult's output and proposal."""
 REASON_LIMIT = 4096
 MESSAGE_LIMIT = 4096

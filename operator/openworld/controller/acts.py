@@ -48,15 +48,17 @@ class Actor:
         executions: Executions,
         settings: Settings,
         tell: Callable[[ObjectKey, Fact], None],
+        wake: Callable[[ObjectKey], None],
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`tell` hands a fact that acting has found to the next reconcile of an execution."""
+        """`tell` hands a fact to the next reconcile of an execution; `wake` asks for a reconcile."""
         self._client = client
         self._world = world
         self._executions = executions
         self._settings = settings
         self._tell = tell
+        self._wake = wake
         self._monotonic = monotonic
         self._retire_at_ms: dict[str, int] = {}
 
@@ -232,7 +234,9 @@ class Actor:
                 loaded.key, JobEnded(id=fact_id, seq=child.seq, ending=Ending.NAME_TAKEN, reason=reason)
             )
             return
+        # Held from now on, so its watch event will be no news: it must be woken here.
         self._world.executions.put(existing)
+        self._wake(key_of(existing))
 
     def _stop_child(self, loaded: Loaded, seq: int, child: JsonObject) -> None:
         """A child goes the way of its parent's task: it is terminated, and keeps its own record."""

@@ -65,13 +65,19 @@ class Reconciler:
         self._observer = Observer(client, world, settings)
         self._answers = Answers(client, world, scripts, monotonic=monotonic)
         self._recorder = Recorder(client, world)
-        self._actor = Actor(client, world, self._executions, settings, self.tell, monotonic=monotonic)
+        self._actor = Actor(
+            client, world, self._executions, settings, self.tell, self.wake, monotonic=monotonic
+        )
         self.queue: WorkQueue[ObjectKey]
 
     def tell(self, key: ObjectKey, fact: Fact) -> None:
         """Hand a fact that acting has found to the next reconcile of an execution."""
         if fact not in self._told[key]:
             self._told[key].append(fact)
+        self.queue.add(key)
+
+    def wake(self, key: ObjectKey) -> None:
+        """Ask for a reconcile of an execution."""
         self.queue.add(key)
 
     async def reconcile(self, key: ObjectKey) -> None:

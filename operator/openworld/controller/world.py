@@ -172,6 +172,8 @@ def unfinished(world: World) -> list[ObjectKey]:
         phase = Phase((body.get("status") or {}).get("phase") or Phase.PENDING.value)
         if not phase.is_final:
             running.append(key)
-        elif world.jobs.of(body["metadata"]["uid"]) or world.signals.of(key):
+        elif (
+            world.jobs.of(uid := body["metadata"]["uid"]) or world.executions.of(uid) or world.signals.of(key)
+        ):
             rest.append(key)
     return running + rest

@@ -97,12 +97,4 @@ class SuspendSet:
     suspend: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ParentEnded:
-    """The execution that started this one has ended, or no longer wants it."""
-
-    id: str
-    reason: str
-
-
-Fact = ParentEnded | Report | JobEnded | JobStarted | Signaled | ChildEnded | SuspendSet
+Fact = Report | JobEnded | JobStarted | Signaled | ChildEnded | SuspendSet

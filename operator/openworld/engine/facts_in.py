@@ -9,14 +9,13 @@ from openworld.ledger import EventType
 
 from . import signals
 from .decide import Pass
-from .endings import cancel_active, fail_attempt, fail_task, outcome_unknown, unsafe_to_repeat
+from .endings import fail_attempt, fail_task, outcome_unknown, unsafe_to_repeat
 from .facts import (
     ChildEnded,
     Ending,
     Fact,
     JobEnded,
     JobStarted,
-    ParentEnded,
     Report,
     Signaled,
     SuspendSet,
@@ -51,9 +50,6 @@ def consume(p: Pass, fact: Fact) -> None:
             signals.consume(p, fact)
         case SuspendSet():
             _suspend(p, fact)
-        case ParentEnded():
-            cancel_active(p, "the parent execution ended")
-            p.emit(EventType.EXECUTION_TERMINATED, reason=fact.reason, by="parent", facts=[fact.id])
 
 
 def _attempt(p: Pass, seq: int) -> TaskState | None:

@@ -68,7 +68,8 @@ def holds(expression: str, *, now_ms: int, **variables: JsonObject) -> bool:
         value = program.eval(data={**variables, "now": now})
         if value.type() == _T.BOOL:
             return value.plain_value() is True
-        raise CelError(f"it is not a bool: {str(value.plain_value())[:200]}")
+        said = str(value.plain_value())[:200]
+        raise CelError(said if value.type() == _T.ERROR else f"it is not a bool: {said}")
     except (RuntimeError, ValueError, TypeError, OverflowError, KeyError) as error:
         raise CelError(_readable(error)) from None
 

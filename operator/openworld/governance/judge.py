@@ -22,6 +22,9 @@ from .item import Item
 from .question import Question
 from .verdict import Check, Decision, Denial, ItemVerdict, Verdict
 
+#: Characters of a reason or a problem; more is cut off.
+LONGEST_REASON = 2000
+
 
 def judge(question: Question, proposal: Json) -> Verdict:
     """The verdict on a proposal, item by item."""
@@ -29,7 +32,7 @@ def judge(question: Question, proposal: Json) -> Verdict:
     read = shape.read(question, proposal)
     base = _base(question, bounds)
     if isinstance(read, str):
-        return replace(base, problem=read)
+        return replace(base, problem=_shortened(read))
     if len(read.items) > bounds.tasks_per_proposal:
         count = f"{len(read.items)} items, and {bounds.tasks_per_proposal} are allowed"
         denial = Denial(Check.LIMITS, "tasksPerProposal", f"the proposal has {count}")
@@ -44,9 +47,9 @@ def judge(question: Question, proposal: Json) -> Verdict:
         denial_or_none = read.denials.get(index)
         if item is None or denial_or_none is not None:
             denial = denial_or_none or Denial(Check.SHAPE, "item", "it makes no sense")
-            verdicts.append(
-                _denied(index, read.refs[index], question.prefix + read.refs[index], denial, item)
-            )
+            short = read.refs[index]
+            ref = short if shape.is_placeholder(short) else question.prefix + short
+            verdicts.append(_denied(index, short, ref, denial, item))
             continue
         verdict = _checked(question, item, bounds, counts, accepted, needs, rules)
         accepted += verdict.decision is not Decision.DENIED
@@ -61,18 +64,20 @@ def judge(question: Question, proposal: Json) -> Verdict:
         rationale=read.rationale,
         needs_access=frozenset(needs),
         rules=rules,
+        counts=dict(counts),
     )
 
 
 def judge_task(question: Question, task: Task, resolved_input: JsonObject) -> Verdict:
     """The verdict on one task whose input is final. It has exactly one item."""
-    ref = task.task_reference_name
-    short = ref.removeprefix(question.prefix) if question.prefix else ref
-    item = _with_tool(question, Item(0, short, ref, task, resolved_input))
+    ref, prefix = task.task_reference_name, question.prefix
+    before = tuple(other.removeprefix(prefix) for other in task.depends_on or ())
+    item = Item(0, ref.removeprefix(prefix), ref, task, resolved_input, depends_on=before)
+    item = _with_tool(question, item)
     bounds = limits.tightest(question.policies)
     needs: set[str] = set()
     rules: dict[str, JsonObject] = {}
-    counts = Counter([item.tool_name or task.type.value])
+    counts = Counter(question.counts or [item.tool_name or task.type.value])
     verdict = _checked(question, item, bounds, counts, 0, needs, rules)
     base = _base(question, bounds)
     return replace(base, items=(verdict,), needs_access=frozenset(needs), rules=rules)
@@ -138,15 +143,20 @@ def _checked(
 def _denied(index: int, short_ref: str, ref: str, denial: Denial, item: Item | None) -> ItemVerdict:
     return ItemVerdict(
         item=index,
-        ref=ref or f"item {index}",
+        ref=ref,
         short_ref=short_ref,
         decision=Decision.DENIED,
         check=denial.check.value,
         rule=denial.rule,
-        reason=denial.reason,
+        reason=_shortened(denial.reason),
         tool=item.tool if item is not None else None,
         tool_digest=item.tool_digest if item is not None else "",
     )
+
+
+def _shortened(reason: str) -> str:
+    """A reason quotes what was proposed; it stands in the ledger and in the agent's next turn."""
+    return reason if len(reason) <= LONGEST_REASON else reason[: LONGEST_REASON - 1] + "…"
 
 
 def _with_dependency_denials(verdicts: list[ItemVerdict], items: Sequence[Item | None]) -> list[ItemVerdict]:

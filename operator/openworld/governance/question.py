@@ -68,7 +68,8 @@ class Question:
     `access` holds the answers of access reviews by tool: absent means not asked yet. `visible` are
     the refs that proposed text may name, `taken` those that exist, `prefix` goes before a short ref.
     `proposed` is false for authored tasks: budgets of proposals do not bind them, and rules only
-    where `bind_policy` says so.
+    where `bind_policy` says so. `counts` is the `Verdict.counts` of the proposal that a single task
+    came from; empty for authored tasks.
     """
 
     execution: ExecutionFacts
@@ -84,3 +85,4 @@ class Question:
     agent: AgentSource | None = None
     bind_policy: bool = True
     proposed: bool = True
+    counts: Mapping[str, int] = field(default_factory=dict)

@@ -83,7 +83,8 @@ class Verdict:
     """The decision on a proposal.
 
     While `needs_access` is not empty the verdict is not final: these access reviews are open.
-    `problem` means that the proposal as a whole is malformed and nothing of it is allowed.
+    `problem` means that the proposal as a whole is malformed and nothing of it is allowed. `counts`
+    says how often it names each tool or task type, denied items included.
     """
 
     items: tuple[ItemVerdict, ...] = ()
@@ -95,3 +96,4 @@ class Verdict:
     catalogs: tuple[tuple[str, str], ...] = ()
     rules: Mapping[str, JsonObject] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    counts: Mapping[str, int] = field(default_factory=dict)

@@ -52,8 +52,10 @@ def check(question: Question, item: Item) -> Denial | None:
 
 def _fits(tool: Tool, value: JsonObject, *, provisional: bool) -> Denial | None:
     if provisional:
-        properties = tool.input_schema.get("properties")
-        if tool.input_schema.get("additionalProperties") is False and isinstance(properties, dict):
+        schema = tool.input_schema
+        properties = schema.get("properties")
+        is_closed = schema.get("additionalProperties") is False and "patternProperties" not in schema
+        if is_closed and isinstance(properties, dict):
             unknown = sorted(set(value) - set(properties))
             if unknown:
                 reason = f"input of {tool.name!r}: unknown properties {', '.join(unknown)}"

@@ -1,6 +1,7 @@
 """Check 3: the rules. Deny wins over RequireApproval, which wins over Allow; no match is a Deny.
 
-Every policy that binds must allow. A rule whose condition cannot be evaluated never allows.
+Every policy that binds must allow. A rule whose condition cannot be evaluated never allows, and denies
+unless it is an Allow.
 """
 
 from __future__ import annotations
@@ -98,8 +99,8 @@ def _judged(
             if _holds(rule.when, question, item, counts):
                 hits[rule.decision].append(rule)
         except cel.CelError as error:
-            if rule.decision is RuleDecision.DENY:
-                reason = f"Deny rule {rule.name!r} cannot be evaluated, and so denies: {error}"
+            if rule.decision is not RuleDecision.ALLOW:  # what restricts must not fall away by an error
+                reason = f"{rule.decision} rule {rule.name!r} cannot be evaluated, and so denies: {error}"
                 return Ruling(Decision.DENIED, rule.name, reason, rules={rule.name: rule.wire()})
             errors.append(f"rule {rule.name!r} cannot be evaluated: {error}")
     if hits[RuleDecision.DENY]:
@@ -155,7 +156,7 @@ def _matching(rules: list[Rule], item: Item) -> Iterator[Rule]:
 
 def _holds(when: str, question: Question, item: Item, counts: Mapping[str, int]) -> bool:
     execution = question.execution
-    tool = item.tool
+    tool, started = item.tool, item.task.sub_workflow_param
     return cel.holds(
         when,
         now_ms=question.now_ms,
@@ -164,6 +165,7 @@ def _holds(when: str, question: Question, item: Item, counts: Mapping[str, int])
             "type": item.task.type.value,
             "tool": item.tool_name,
             "input": item.input,
+            "workflow": started.name if started is not None else "",
             "optional": item.task.optional,
             "dependsOn": list(item.depends_on),
         },

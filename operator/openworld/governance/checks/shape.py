@@ -16,7 +16,7 @@ from openworld.api.workflow import SubWorkflowParam
 from openworld.governance.item import Item
 from openworld.governance.question import Question
 from openworld.governance.verdict import Check, Denial
-from openworld.language.canonical import NotCanonical, canonical
+from openworld.language.canonical import canonical
 from openworld.language.expressions import ExpressionError, references
 from openworld.language.reading import suggestion
 
@@ -80,7 +80,7 @@ def read(question: Question, raw: Json) -> Proposal | str:
 def _unreadable(raw: Json) -> str:
     try:
         size = len(canonical(raw))
-    except NotCanonical as error:
+    except ValueError as error:  # NotCanonical, and what Python itself says of monstrous numbers
         return f"it is not usable JSON: {error}"
     except RecursionError:
         return "it is nested too deeply"
@@ -114,14 +114,13 @@ def _items(question: Question, tasks: list[Json], *, sequence: bool) -> Proposal
         built = _item(question, index, raw, refs)
         if isinstance(built, Denial):
             denials[index] = built
-            refs.append("")
+            refs.append(_stated_ref(question, index, raw, refs))
             items.append(None)
         else:
             refs.append(built.short_ref)
             items.append(built)
-    known = [item for item in items if item is not None]
-    for position, item in enumerate(known):
-        before = (known[position - 1].short_ref,) if sequence and position else ()
+    for item in [item for item in items if item is not None]:
+        before = (refs[item.index - 1],) if sequence and item.index else ()
         wired = _wired(question, item, tasks[item.index], refs, before)
         if isinstance(wired, Denial):
             denials[item.index] = wired
@@ -248,9 +247,8 @@ def _wired(
                 "expression", f"{reference.text}: there is no ended task {reference.root!r} that it was shown"
             )
     unique = tuple(dict.fromkeys(depends_on))
-    full = [question.prefix + ref for ref in unique]
-    task = item.task.model_copy(update={"depends_on": full})
-    task = Task.model_validate({**task.wire(), "dependsOn": full})
+    full = [question.prefix + ref for ref in unique if not is_placeholder(ref)]
+    task = Task.model_validate({**item.task.wire(), "dependsOn": full})
     return replace(item, task=task, depends_on=unique, has_expressions=bool(found))
 
 
@@ -264,11 +262,24 @@ def _retry_count(retry: Json) -> int | Denial | None:
 
 
 def _default_ref(name: str, refs: list[str]) -> str:
-    base = "".join(c if c in _REF_CHARACTERS else "_" for c in name)[: _LONGEST_REF - 5].replace("__", "_")
+    base = "".join(c if c in _REF_CHARACTERS else "_" for c in name)[: _LONGEST_REF - 5]
+    while "__" in base:
+        base = base.replace("__", "_")
     candidate, number = base, 2
     while candidate in refs:
-        candidate, number = f"{base}_{number}", number + 1
+        candidate, number = f"{base.rstrip('_')}_{number}", number + 1
     return candidate
+
+
+def _stated_ref(question: Question, index: int, raw: Json, refs: list[str]) -> str:
+    """What a malformed item is called: by its own ref if that can be used, so that dependents find it."""
+    ref = raw.get("ref", raw.get("taskReferenceName")) if isinstance(raw, dict) else None
+    return f"item {index}" if ref is None or _ref_problem(question, ref, refs) else str(ref)
+
+
+def is_placeholder(ref: str) -> bool:
+    """Whether a malformed item has no ref of its own and is called by its place."""
+    return " " in ref
 
 
 def _ref_problem(question: Question, ref: Json, refs: list[str]) -> str:
@@ -284,10 +295,15 @@ def _ref_problem(question: Question, ref: Json, refs: list[str]) -> str:
 
 
 def _in_cycles(items: list[Item]) -> set[int]:
-    """The items that cannot be put in an order: what is left when the free ones are taken away."""
+    """The items on a cycle: what is left when those before and those behind all cycles are taken away."""
     left = {item.short_ref: item for item in items}
     while True:
-        free = [ref for ref, item in left.items() if not any(d in left for d in item.depends_on)]
+        needed = {ref for item in left.values() for ref in item.depends_on}
+        free = [
+            ref
+            for ref, item in left.items()
+            if ref not in needed or not any(before in left for before in item.depends_on)
+        ]
         if not free:
             return {item.index for item in left.values()}
         for ref in free:

@@ -1,0 +1,488 @@
+"""Check 1: what can be read as a proposal, and what an item may set. Anything may arrive."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from openworld.governance import Decision, Verdict, judge
+from tests.support.governance import items, only, question, summary
+
+LOOK: dict[str, Any] = {"type": "look", "input": {}}
+
+
+def nested(levels: int) -> Any:
+    """A value of that many levels."""
+    value: Any = {}
+    for _ in range(levels - 1):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("raw", "problem"),
+    [
+        (None, "a proposal is an object, and this is null"),
+        ([LOOK], "a proposal is an object, and this is a list"),
+        ("rm -rf /", "a proposal is an object, and this is a string"),
+        (True, "a proposal is an object, and this is a boolean"),
+        (0, "a proposal is an object, and this is a number"),
+        ({}, "it proposes no task and gives no output"),
+        ({"tasks": []}, "it proposes no task and gives no output"),
+        ({"tasks": "all"}, "tasks must be a list, and is a string"),
+        ({"tasks": None}, "tasks must be a list, and is null"),
+        ({"tasks": {"0": LOOK}}, "tasks must be a list, and is an object"),
+        ({"output": None}, "output must be an object, and is null"),
+        ({"output": "done"}, "output must be an object, and is a string"),
+        ({"tasks": [LOOK], "output": []}, "output must be an object, and is a list"),
+        (
+            {"tasks": [LOOK], "intent": "PARALLEL"},
+            "intent must be one of FORK_JOIN_DYNAMIC, SEQUENCE, or left out",
+        ),
+        ({"tasks": [LOOK], "intent": []}, "intent must be one of FORK_JOIN_DYNAMIC, SEQUENCE, or left out"),
+        ({"tasks": [LOOK], "atomic": "yes"}, "atomic must be true or false"),
+        ({"tasks": [LOOK], "atomic": 1}, "atomic must be true or false"),
+        ({"tasks": [LOOK], "rationale": ["why"]}, "rationale must be a string"),
+        (
+            {"taskz": [LOOK]},
+            "a proposal has no field 'taskz'; did you mean 'tasks'?; "
+            "it has intent, rationale, tasks, output, atomic",
+        ),
+        (
+            {"tasks": [LOOK], "serviceAccountName": "admin"},
+            "a proposal has no field 'serviceAccountName'; it has intent, rationale, tasks, output, atomic",
+        ),
+        ({"tasks": [LOOK] * 1001}, "it has 1001 items; no proposal may have more than 1000"),
+        ({"tasks": [nested(31)]}, "it is nested more than 32 levels deep"),
+        (
+            {"tasks": [{"type": "look", "input": {"x": float("nan")}}]},
+            "it is not usable JSON: tasks[0].input.x is NaN or infinite, which JSON does not have; "
+            "send null or text",
+        ),
+        (
+            {"output": {"x": 2**53}},
+            "it is not usable JSON: output.x is a number beyond ±(2^53 - 1), "
+            "which JSON cannot carry exactly; send text",
+        ),
+        (
+            {"output": {"x": "\ud800"}},
+            "it is not usable JSON: output.x holds half of a surrogate pair, which is not Unicode text",
+        ),
+        (
+            {"output": {"\udfff": 1}},
+            'it is not usable JSON: output["\\udfff"] holds half of a surrogate pair, '
+            "which is not Unicode text",
+        ),
+        ({"tasks": [{1: 2}]}, "it is not usable JSON: tasks[0] has the key 1, which is not text"),
+        ({1: 2, "a": 3}, "it is not usable JSON: the value has the key 1, which is not text"),
+        ({"output": {"x": {1, 2}}}, "it is not usable JSON: output.x is a set, which is not a JSON value"),
+    ],
+)
+def test_what_is_no_proposal_is_refused_as_a_whole_with_the_reason(raw: Any, problem: str) -> None:
+    verdict = judge(question(), raw)
+    assert verdict.problem == problem
+    assert verdict.items == ()
+    assert verdict.answer is None
+
+
+def test_a_proposal_of_the_greatest_depth_is_read_and_one_too_deep_for_any_reader_refused() -> None:
+    assert judge(question(), {"output": nested(31)}).problem == ""
+    assert judge(question(), {"output": nested(32)}).problem == "it is nested more than 32 levels deep"
+    assert judge(question(), nested(5000)).problem.endswith("is nested deeper than 64 levels")
+
+
+def test_a_value_that_holds_itself_is_refused() -> None:
+    loop: list[Any] = []
+    loop.append(loop)
+    assert judge(question(), {"tasks": loop}).problem.endswith("is nested deeper than 64 levels")
+
+
+def test_numbers_that_python_itself_refuses_to_print_are_refused() -> None:
+    assert judge(question(), {10**5000: 1}).problem.startswith("it is not usable JSON: ")
+    assert judge(question(), {"output": {"x": 10**5000}}).problem.startswith(
+        "it is not usable JSON: output.x"
+    )
+
+
+def test_a_giant_proposal_is_refused_by_its_size() -> None:
+    huge = {"tasks": [{"type": "look", "input": {"x": "a" * 262_144}}]}
+    assert judge(question(), huge).problem == "it has 262188 bytes, the limit is 262144"
+
+
+def test_a_problem_that_quotes_a_giant_name_is_cut_off() -> None:
+    problem = judge(question(), {"x" * 200_000: 1}).problem
+    assert len(problem) == 2000
+    assert problem.endswith("x…")
+
+
+def test_what_a_proposal_says_of_itself_is_kept() -> None:
+    verdict = judge(question(), {"rationale": "because", "output": {"cause": "deploy"}})
+    assert verdict == Verdict(
+        answer={"cause": "deploy"},
+        rationale="because",
+        policies=(("p", "sha256:p"),),
+        catalogs=(("tools", "sha256:tools"),),
+    )
+
+
+def test_a_proposal_may_hold_tasks_and_an_answer() -> None:
+    verdict = judge(question(), {"tasks": [LOOK], "output": {}})
+    assert (verdict.answer, summary(verdict.items)) == ({}, [("look", "Allowed", "all")])
+
+
+MAY_SET = "it may set ref, type, name, input, dependsOn, optional, retry"
+
+
+@pytest.mark.parametrize(
+    ("item", "rule", "reason"),
+    [
+        (None, "item", "an item is an object, and this is null"),
+        ("look", "item", "an item is an object, and this is a string"),
+        (3, "item", "an item is an object, and this is a number"),
+        ([LOOK], "item", "an item is an object, and this is a list"),
+        ({}, "type", "it names no tool: set type to the tool's name"),
+        ({"type": "SIMPLE"}, "type", "it names no tool: set type to the tool's name"),
+        (
+            {"type": "look", "name": "rollback"},
+            "type",
+            "type 'look' is a tool's name, and name says 'rollback'",
+        ),
+        ({"type": 7}, "type", "type and name must be strings"),
+        ({"type": None, "name": "look"}, "type", "type and name must be strings"),
+        ({"name": ["look"]}, "type", "type and name must be strings"),
+        ({**LOOK, "input": None}, "input", "input must be an object, and is null"),
+        ({**LOOK, "input": "x"}, "input", "input must be an object, and is a string"),
+        ({**LOOK, "input": [1]}, "input", "input must be an object, and is a list"),
+        ({**LOOK, "optional": "no"}, "optional", "optional must be true or false"),
+        ({**LOOK, "optional": 0}, "optional", "optional must be true or false"),
+        ({**LOOK, "retry": 3}, "retry", "retry must be {count: N} with N from 0 to 100"),
+        ({**LOOK, "retry": {}}, "retry", "retry must be {count: N} with N from 0 to 100"),
+        ({**LOOK, "retry": {"count": True}}, "retry", "retry must be {count: N} with N from 0 to 100"),
+        ({**LOOK, "retry": {"count": -1}}, "retry", "retry must be {count: N} with N from 0 to 100"),
+        ({**LOOK, "retry": {"count": 101}}, "retry", "retry must be {count: N} with N from 0 to 100"),
+        (
+            {**LOOK, "retry": {"count": 1, "delaySeconds": 0}},
+            "retry",
+            "retry must be {count: N} with N from 0 to 100",
+        ),
+        ({**LOOK, "dependsOn": "x"}, "dependsOn", "dependsOn must be a list of refs"),
+        ({**LOOK, "dependsOn": [1]}, "dependsOn", "dependsOn must be a list of refs"),
+        ({**LOOK, "dependsOn": None}, "dependsOn", "dependsOn must be a list of refs"),
+        (
+            {**LOOK, "dependsOn": ["other"]},
+            "dependsOn",
+            "it depends on 'other', which is no item of this proposal",
+        ),
+        (
+            {**LOOK, "dependsOn": ["loook"]},
+            "dependsOn",
+            "it depends on 'loook', which is no item of this proposal; did you mean 'look'?",
+        ),
+        ({**LOOK, "dependsOn": [""]}, "dependsOn", "it depends on '', which is no item of this proposal"),
+        ({**LOOK, "ref": "x", "taskReferenceName": "x"}, "item", "both taskReferenceName and ref are given"),
+        (
+            {"type": "look", "input": {}, "inputParameters": {}},
+            "item",
+            "both inputParameters and input are given",
+        ),
+        ({"type": "x" * 254}, "item", "String should have at most 253 characters"),
+    ],
+)
+def test_a_malformed_item_is_denied_with_the_reason(item: Any, rule: str, reason: str) -> None:
+    verdict = only(question(), item)
+    assert (verdict.decision, verdict.check, verdict.rule, verdict.reason) == (
+        Decision.DENIED,
+        "shape",
+        rule,
+        reason,
+    )
+    assert verdict.task is None
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "image",
+        "serviceAccountName",
+        "namespace",
+        "run",
+        "container",
+        "env",
+        "command",
+        "compensation",
+        "policyRef",
+        "catalogs",
+        "retryCount",
+        "startDelay",
+        "subWorkflowParam",
+        "dynamicForkTasksParam",
+        "forkTasks",
+        "Type",
+        "__class__",
+        "",
+    ],
+)
+def test_an_item_may_not_set_anything_else(field: str) -> None:
+    verdict = only(question(), {**LOOK, field: "registry.example/evil:1"})
+    assert verdict.reason == f"an item may not set {field!r}; {MAY_SET}"
+    assert (verdict.decision, verdict.rule) == (Decision.DENIED, "item")
+
+
+def test_operator_configuration_in_the_input_is_only_input() -> None:
+    verdict = only(question(), {"type": "look", "input": {"image": "evil", "serviceAccountName": "admin"}})
+    assert verdict.task is not None
+    assert verdict.task.wire() == {
+        "name": "look",
+        "taskReferenceName": "triage__1__look",
+        "type": "SIMPLE",
+        "inputParameters": {"image": "evil", "serviceAccountName": "admin"},
+        "dependsOn": [],
+    }
+    assert verdict.tool is not None
+    assert verdict.tool.run.container.image == "example/tool:1"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["FORK_JOIN", "FORK_JOIN_DYNAMIC", "JOIN", "SWITCH", "INLINE", "SET_VARIABLE", "TERMINATE"],
+)
+def test_task_types_of_authors_cannot_be_proposed(kind: str) -> None:
+    assert only(question(), {"type": kind}).reason == (
+        f"tasks of type {kind} cannot be proposed; tools and HUMAN, WAIT, SUB_WORKFLOW, AGENT can"
+    )
+
+
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        ({"type": "AGENT"}, "an AGENT item's input.agent must be the name of an Agent"),
+        (
+            {"type": "AGENT", "input": {"agent": 1}},
+            "an AGENT item's input.agent must be the name of an Agent",
+        ),
+        (
+            {"type": "AGENT", "input": {"agent": "${workflow.input.agent}"}},
+            "an AGENT item's input.agent must be the name of an Agent",
+        ),
+        *(
+            (
+                {"type": "SUB_WORKFLOW", "input": given},
+                "a SUB_WORKFLOW item's input must hold name (a Workflow's name), and may hold version",
+            )
+            for given in ({}, {"name": "${a.output}"}, {"name": "../other"}, {"name": "w", "version": 0})
+        ),
+    ],
+)
+def test_what_an_item_starts_must_be_named_plainly(item: Any, reason: str) -> None:
+    assert only(question(), item).reason == reason
+
+
+def test_a_sub_workflow_item_names_its_workflow_apart_from_its_input() -> None:
+    allowing = {"rules": [{"name": "sub", "match": {"types": ["SUB_WORKFLOW"]}, "decision": "Allow"}]}
+    item = {"type": "SUB_WORKFLOW", "ref": "dive", "input": {"name": "deep-dive", "version": 2, "x": 1}}
+    task = only(question(allowing), item).task
+    assert task is not None
+    assert task.wire()["subWorkflowParam"] == {"name": "deep-dive", "version": 2}
+    assert task.input_parameters == {"x": 1}
+
+
+@pytest.mark.parametrize(
+    ("ref", "reason"),
+    [
+        *(
+            (ref, "ref must be 1 to 63 of a-z, A-Z, 0-9 and _")
+            for ref in ("", "a" * 64, "a.b", "a b", "é", 1, None)
+        ),
+        *((ref, "ref must be 1 to 63 of a-z, A-Z, 0-9 and _") for ref in ("x\n", "а", ["x"], "${y}", "../x")),
+        ("a__b", "ref 'a__b' must not begin with a digit, hold '__' or be 'workflow'"),
+        ("triage__1__x", "ref 'triage__1__x' must not begin with a digit, hold '__' or be 'workflow'"),
+        ("1a", "ref '1a' must not begin with a digit, hold '__' or be 'workflow'"),
+        ("workflow", "ref 'workflow' must not begin with a digit, hold '__' or be 'workflow'"),
+        ("old", "ref 'old' is used by a task that exists"),
+    ],
+)
+def test_a_ref_that_cannot_be_used_denies_its_item(ref: Any, reason: str) -> None:
+    asked = question(taken=frozenset({"triage__1__old"}))
+    verdict = only(asked, {**LOOK, "ref": ref})
+    assert (verdict.check, verdict.rule, verdict.reason) == ("shape", "ref", reason)
+    assert verdict.ref == "item 0"
+
+
+def test_of_two_items_with_one_ref_the_first_has_it() -> None:
+    verdicts = items(question(), {**LOOK, "ref": "x"}, {**LOOK, "ref": "x"})
+    assert summary(verdicts) == [("x", "Allowed", "all"), ("item 1", "Denied", "ref")]
+    assert verdicts[1].reason == "ref 'x' is used twice in this proposal"
+
+
+def test_items_without_a_ref_are_called_by_their_tool_and_numbered() -> None:
+    verdicts = items(question(), LOOK, LOOK, {"type": "note"}, LOOK)
+    assert [v.ref for v in verdicts] == [
+        "triage__1__look",
+        "triage__1__look_2",
+        "triage__1__note",
+        "triage__1__look_3",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "refs"),
+    [("a-b", ["a_b", "a_b_2"]), ("a---b", ["a_b", "a_b_2"]), ("a-", ["a_", "a_2"]), ("_-_", ["_", "_2"])],
+)
+def test_every_name_of_a_tool_makes_a_ref(name: str, refs: list[str]) -> None:
+    assert [v.short_ref for v in items(question(), {"type": name}, {"type": name})] == refs
+
+
+def test_conductor_s_long_form_is_the_same_item() -> None:
+    long = {"name": "look", "type": "SIMPLE", "taskReferenceName": "x", "inputParameters": {"a": 1}}
+    short = {"type": "look", "ref": "x", "input": {"a": 1}}
+    assert only(question(), long) == only(question(), short)
+
+
+@pytest.mark.parametrize("name", ["rоllback", "ｌook", "look​", "LOOK", "look\n", " look", "lo\u0000ok"])
+def test_a_look_alike_is_another_tool_and_there_is_none(name: str) -> None:
+    verdict = only(question(), {"type": name, "ref": "x"})
+    assert (verdict.decision, verdict.check, verdict.rule) == (Decision.DENIED, "catalog", "exists")
+    assert verdict.reason.startswith(f"there is no tool {name!r} in catalogs tools")
+
+
+EXPRESSIONS_OUT_OF_SCOPE = {
+    "${workflow.secrets}": "of the workflow, only its input may be named",
+    "${workflow.env.TOKEN}": "of the workflow, only its input may be named",
+    "${workflow}": "of the workflow, only its input may be named",
+    "${workflow['secrets'].x}": "of the workflow, only its input may be named",
+    "${['workflow'].secrets}": "of the workflow, only its input may be named",
+    '${workflow["input.x"]}': "of the workflow, only its input may be named",
+    "${workflow..secrets}": "of the workflow, only its input may be named",
+    "${workflow.*}": "of the workflow, only its input may be named",
+    "${workflow[*]}": "of the workflow, only its input may be named",
+    "${workflow.variables.x}": "of the workflow, only its input may be named",
+    "${workflow.inputs}": "of the workflow, only its input may be named",
+    "${workflow.${workflow.input.x}}": "of the workflow, only its input may be named",
+    "${workflow.input${workflow.input.x}}": "of the workflow, only its input may be named",
+    "${other.output}": "there is no ended task 'other' that it was shown",
+    "${Workflow.input}": "there is no ended task 'Workflow' that it was shown",
+    "${workflow .secrets}": "there is no ended task 'workflow ' that it was shown",
+    "${${workflow.input.x}.output}": "there is no ended task '${workflow.input.x}.output' that it was shown",
+    "${triage.output}": "there is no ended task 'triage' that it was shown",
+    "${triage__1__a.output}": "there is no ended task 'triage__1__a' that it was shown",
+}
+
+
+@pytest.mark.parametrize(("text", "why"), EXPRESSIONS_OUT_OF_SCOPE.items())
+def test_an_expression_out_of_scope_denies_its_item(text: str, why: str) -> None:
+    verdict = only(question(), {"type": "look", "input": {"deep": [{"x": text}]}})
+    assert (verdict.check, verdict.rule, verdict.reason) == ("shape", "expression", f"{text}: {why}")
+
+
+def test_an_expression_within_an_allowed_one_is_checked_as_well() -> None:
+    for text in ("${a.output[${workflow.secrets}]}", "${workflow.input.${a.output.${workflow.env}}}"):
+        verdict = items(question(), {**LOOK, "ref": "a"}, {"type": "look", "ref": "b", "input": {"x": text}})[
+            1
+        ]
+        assert verdict.reason.endswith(": of the workflow, only its input may be named")
+
+
+def test_a_malformed_expression_denies_its_item() -> None:
+    verdict = only(question(), {"type": "look", "input": {"x": "${a.output"}})
+    assert verdict.rule == "expression"
+    assert verdict.reason == (
+        "the expression '${a.output' is never closed by a }; write $${ for a literal ${"
+    )
+
+
+def test_ended_tasks_that_were_shown_may_be_named() -> None:
+    asked = question(visible=frozenset({"triage__1__a"}), prefix="triage__2__")
+    item = {"type": "look", "input": {"x": "${triage__1__a.output.v}"}, "dependsOn": ["triage__1__a"]}
+    verdict = only(asked, item)
+    assert verdict.decision is Decision.ALLOWED
+    assert verdict.provisional
+    assert verdict.task is not None
+    assert verdict.task.depends_on == []
+
+
+def test_literal_dollars_are_no_expression() -> None:
+    verdict = only(question(), {"type": "look", "input": {"x": "$${workflow.secrets} costs $5"}})
+    assert (verdict.decision, verdict.provisional) == (Decision.ALLOWED, False)
+
+
+def test_keys_are_no_expressions() -> None:
+    assert not only(question(), {"type": "look", "input": {"${workflow.secrets}": 1}}).provisional
+
+
+def test_an_expression_implies_a_dependency() -> None:
+    verdicts = items(
+        question(),
+        {"type": "look", "ref": "b", "input": {"x": "at ${a.output.v} and ${a.output.w}"}},
+        {**LOOK, "ref": "a"},
+    )
+    assert [v.task.depends_on for v in verdicts if v.task is not None] == [["triage__1__a"], []]
+    assert [v.provisional for v in verdicts] == [True, False]
+
+
+def test_a_sequence_runs_in_the_order_of_its_items() -> None:
+    verdicts = items(question(), LOOK, {"type": "note"}, LOOK, intent="SEQUENCE")
+    assert [v.task.depends_on for v in verdicts if v.task is not None] == [
+        [],
+        ["triage__1__look"],
+        ["triage__1__note"],
+    ]
+
+
+def test_in_a_sequence_nothing_runs_behind_a_denied_item() -> None:
+    verdicts = items(question(), LOOK, {"type": "look", "image": "evil"}, LOOK, LOOK, intent="SEQUENCE")
+    assert [v.decision for v in verdicts] == [Decision.ALLOWED, *[Decision.DENIED] * 3]
+    assert [v.reason for v in verdicts[2:]] == [
+        "it depends on 'item 1', which is denied",
+        "it depends on 'look_2', which is denied",
+    ]
+
+
+def test_items_that_depend_on_each_other_are_denied_and_those_behind_them_too() -> None:
+    verdicts = items(
+        question(),
+        {**LOOK, "ref": "before"},
+        {**LOOK, "ref": "a", "dependsOn": ["c", "before"]},
+        {"type": "look", "ref": "b", "input": {"x": "${a.output}"}},
+        {**LOOK, "ref": "c", "dependsOn": ["b"]},
+        {**LOOK, "ref": "behind", "dependsOn": ["c"]},
+        {**LOOK, "ref": "aside"},
+    )
+    assert summary(verdicts) == [
+        ("before", "Allowed", "all"),
+        ("a", "Denied", "cycle"),
+        ("b", "Denied", "cycle"),
+        ("c", "Denied", "cycle"),
+        ("behind", "Denied", "DependencyDenied"),
+        ("aside", "Allowed", "all"),
+    ]
+    assert verdicts[1].reason == "it depends on itself by way of other items"
+
+
+@pytest.mark.parametrize("item", [{"dependsOn": ["a"]}, {"input": {"x": "${a.output}"}}])
+def test_an_item_that_depends_on_itself_is_denied(item: dict[str, Any]) -> None:
+    assert only(question(), {"type": "look", "ref": "a", **item}).rule == "cycle"
+
+
+def test_a_sequence_that_contradicts_its_dependencies_is_a_cycle() -> None:
+    verdicts = items(
+        question(), {**LOOK, "ref": "a", "dependsOn": ["b"]}, {**LOOK, "ref": "b"}, intent="SEQUENCE"
+    )
+    assert [v.rule for v in verdicts] == ["cycle", "cycle"]
+
+
+@pytest.mark.parametrize("prefix", ["", "triage__1__"])
+def test_what_depends_on_a_malformed_item_is_denied_for_that(prefix: str) -> None:
+    verdicts = items(
+        question(prefix=prefix),
+        {**LOOK, "ref": "a", "image": "evil"},
+        {**LOOK, "ref": "b", "dependsOn": ["a"]},
+        None,
+        {**LOOK, "ref": "c", "dependsOn": [""]},
+    )
+    assert [(v.ref, v.reason) for v in verdicts] == [
+        (f"{prefix}a", f"an item may not set 'image'; {MAY_SET}"),
+        (f"{prefix}b", "it depends on 'a', which is denied"),
+        ("item 2", "an item is an object, and this is null"),
+        (f"{prefix}c", "it depends on '', which is no item of this proposal"),
+    ]
