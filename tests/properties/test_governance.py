@@ -43,9 +43,7 @@ MAY_RUN = {"look", "note", "rollback"}
 POLICY: dict[str, Any] = {
     "rules": [
         rule("reads", match={"effects": ["Read"]}),
-        rule(
-            "ask", "RequireApproval", match={"tools": ["rollback"]}, when="item.input.service == 'checkout'"
-        ),
+        rule("ask", "RequireApproval", match={"tools": ["rollback"]}),
         rule("notes", match={"tools": ["note"]}, when="proposal.count('note') < 3 && item.input.n > 0"),
         rule("no", "Deny", match={"tools": ["look"]}, when="'bad' in item.input"),
         rule("human", match={"types": ["HUMAN"]}),
@@ -92,7 +90,7 @@ NEAR_ITEMS = st.fixed_dictionaries(
     {"type": mostly(st.sampled_from(NAMES[:3] * 5 + NAMES))},
     optional={
         "ref": mostly(REF),
-        "input": mostly(PLAIN),
+        "input": mostly(st.sampled_from([{"service": "checkout"}, {"n": 1}]) | PLAIN),
         "dependsOn": mostly(st.lists(REF, max_size=2)),
         "optional": mostly(st.booleans()),
         "retry": mostly(st.fixed_dictionaries({"count": st.integers(0, 2)})),
@@ -146,7 +144,7 @@ def assert_sound(verdict: Verdict, where: Question) -> None:
             found = find_tool(where.catalogs, name_of(item))
             assert item.tool is found
             assert name_of(item) in MAY_RUN
-    canonical({name: text for name, text in verdict.rules.items()})
+    canonical(dict(verdict.rules))
     canonical([verdict.problem, verdict.rationale, verdict.answer, dict(verdict.counts)])
 
 

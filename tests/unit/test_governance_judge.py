@@ -133,9 +133,10 @@ def test_one_denial_turns_an_atomic_proposal_into_all() -> None:
         "the proposal is atomic, and triage__1__nope is denied",
     )
     assert verdicts[0].record()["tool"] == "look"
-    assert {v.decision for v in items(question(), LOOK, {"type": "nope"}, atomic=False)} == set(
-        (Decision.ALLOWED, Decision.DENIED)
-    )
+    assert {v.decision for v in items(question(), LOOK, {"type": "nope"}, atomic=False)} == {
+        Decision.ALLOWED,
+        Decision.DENIED,
+    }
 
 
 def test_an_atomic_proposal_without_a_denial_stands() -> None:

@@ -273,6 +273,7 @@ def _judged(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: ARG00
     turn.judged, turn.verdict = True, event["items"]
     turn.problem, turn.answer = event.get("problem", ""), event.get("answer")
     turn.nothing_allowed = event["nothingAllowed"]
+    turn.counts = event["counts"]
     state.limits = Limits.model_validate(event["limits"])
 
 
@@ -298,6 +299,7 @@ def _materialized(state: State, event: JsonObject, at_ms: int) -> None:  # noqa:
             proposal_id=event["proposal"],
             items=dict(zip(refs, event["items"], strict=True)),
             aliases=event["aliases"],
+            counts=owner.turns[-1].counts,
             agent_digest=owner.agent_digest or around.agent_digest,
             depth=around.depth + 1,
         ),

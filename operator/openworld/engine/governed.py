@@ -47,7 +47,7 @@ def admit(p: Pass, scope: Scope, definition: Task, task_input: JsonObject) -> Js
     if not _must_judge(p, scope, definition):
         return None if p.needs else {}
     ref = definition.task_reference_name
-    question = _question(p, scope, proposer=scope.owner or ref, own_ref=ref)
+    question = _question(p, scope, proposer=scope.owner or ref, prefix=scope.prefix, own_ref=ref)
     if question is None:
         return None
     verdict = judge_task(question, definition, task_input)
@@ -177,6 +177,7 @@ def judge_proposal(p: Pass, task: TaskState) -> None:
         answer=answer,
         nothingAllowed=not accepted and answer is None,
         limits=verdict.limits.model_dump(mode="json", by_alias=True),
+        counts=dict(verdict.counts),
         **_sources(verdict),
     )
     if accepted:
@@ -296,4 +297,5 @@ def _question(
         agent=agent,
         bind_policy=is_proposed or everything or state.spec.workflow is not None,
         proposed=is_proposed,
+        counts={} if proposing is not None else scope.counts,
     )

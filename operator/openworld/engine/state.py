@@ -60,6 +60,7 @@ class Turn:
     answer: JsonObject | None = None
     refs: list[str] = field(default_factory=list)
     nothing_allowed: bool = False
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -127,11 +128,17 @@ class Scope:
     items: dict[str, int] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
     agent_digest: str = ""
+    counts: dict[str, int] = field(default_factory=dict)
     depth: int = 0
     cursor: int = field(default=0, compare=False)
     remaining: int = 0
     open_children: int = 0
     closed: bool = False
+
+    @property
+    def prefix(self) -> str:
+        """What stands before the short refs of a proposal's items."""
+        return next((ref.removesuffix(short) for short, ref in self.aliases.items()), "")
 
 
 @dataclass(slots=True)
