@@ -1,3 +1,5 @@
+"""Gates that look at a whole proposal are asked again, and hold, when an item starts."""
+
 from tests.support.governance import rule
 from tests.unit.test_engine_agent import agent_world, propose
 
