@@ -233,3 +233,13 @@ def test_a_rule_for_tools_allows_no_task_type(kind: str) -> None:
     assert {only(named, {"type": spec["name"], "input": {"service": "x"}}).rule for spec in TOOLS} == {
         "default-deny"
     }
+
+
+def test_an_input_that_cannot_be_recorded_is_denied_before_it_starts() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(3000):
+        deep = {"a": deep}
+    values: list[Any] = [deep, {"n": float("nan")}, {1: 2}]
+    for value in values:
+        verdict = started(question(), value).items[0]
+        assert (verdict.decision, verdict.check) == (Decision.DENIED, "shape")

@@ -7,12 +7,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 
 from openworld.api import Agent, Execution, Policy, Strict, ToolCatalog, Workflow
 from openworld.language import checks
+from openworld.language.schemas import violations
 from openworld_worker.agent.scripted import Scripted
 from openworld_worker.catalog import catalog
 from openworld_worker.tool import load_tools
@@ -83,7 +83,7 @@ def test_references_between_the_resources_hold() -> None:
     assert workflow["tasks"][1]["name"] in tools()
     assert agent["model"]["script"]["configMapName"] == names["script.yaml"]
     assert run["workflowRef"]["name"] == load("workflow.yaml")[0]["metadata"]["name"]
-    jsonschema.validate(run["input"], workflow["inputSchema"])
+    assert violations(workflow["inputSchema"], run["input"]) == []
 
 
 def test_accounts_and_rights_cover_the_tools() -> None:
@@ -123,8 +123,8 @@ def test_the_script_proposes_what_the_story_tells(tmp_path: Path) -> None:
     assert [item["type"] for item in second["tasks"]] == ["rollback", "delete_deployment"]
     assert second["tasks"][0]["input"]["to"] == "${triage__1__history.output.previous}"
     for item in first["tasks"] + second["tasks"]:
-        jsonschema.validate(item["input"], tools()[item["type"]]["inputSchema"])
-    jsonschema.validate(third["output"], spec("agent.yaml")["outputSchema"])
+        assert violations(tools()[item["type"]]["inputSchema"], item["input"]) == []
+    assert violations(spec("agent.yaml")["outputSchema"], third["output"]) == []
 
 
 def test_the_policy_reads_freely_asks_for_a_rollback_and_denies_deletion() -> None:

@@ -75,11 +75,15 @@ def judge_task(question: Question, task: Task, resolved_input: JsonObject) -> Ve
     item = Item(0, ref.removeprefix(prefix), ref, task, resolved_input, depends_on=before)
     item = _with_tool(question, item)
     bounds = limits.tightest(question.policies)
+    base = _base(question, bounds)
+    unreadable = shape.unreadable_input(resolved_input)
+    if unreadable:
+        denial = Denial(Check.SHAPE, "input", unreadable)
+        return replace(base, items=(_denied(0, item.short_ref, ref, denial, item),))
     needs: set[str] = set()
     rules: dict[str, JsonObject] = {}
     counts = Counter(question.counts or [item.tool_name or task.type.value])
     verdict = _checked(question, item, bounds, counts, 0, needs, rules)
-    base = _base(question, bounds)
     return replace(base, items=(verdict,), needs_access=frozenset(needs), rules=rules)
 
 

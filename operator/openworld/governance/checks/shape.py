@@ -77,15 +77,24 @@ def read(question: Question, raw: Json) -> Proposal | str:
     )
 
 
-def _unreadable(raw: Json) -> str:
+def unreadable_input(value: Json) -> str:
+    """Why a value cannot be recorded; empty when it can."""
     try:
-        size = len(canonical(raw))
+        canonical(value)
     except ValueError as error:  # NotCanonical, and what Python itself says of monstrous numbers
         return f"it is not usable JSON: {error}"
     except RecursionError:
         return "it is nested too deeply"
+    return ""
+
+
+def _unreadable(raw: Json) -> str:
+    problem = unreadable_input(raw)
+    if problem:
+        return problem
     if not isinstance(raw, dict):
         return f"a proposal is an object, and this is {_kind(raw)}"
+    size = len(canonical(raw))
     if size > LARGEST_BYTES:
         return f"it has {size} bytes, the limit is {LARGEST_BYTES}"
     if _depth(raw) > DEEPEST:

@@ -1,0 +1,90 @@
+"""The CRD manifests: generated, structural, and as strict as they must be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from openworld.api import crd
+from tests.support.generate import FOLDERS
+
+MANIFESTS = {kind.name: crd.manifest(kind) for kind in crd.KINDS}
+
+
+def version(name: str) -> dict[str, Any]:
+    """The one version of a kind."""
+    found: dict[str, Any] = MANIFESTS[name]["spec"]["versions"][0]
+    return found
+
+
+def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every schema below a schema, with its path."""
+    yield path, schema
+    for name, inner in schema.get("properties", {}).items():
+        yield from nodes(inner, f"{path}.{name}")
+    if "items" in schema:
+        yield from nodes(schema["items"], f"{path}[]")
+    if isinstance(schema.get("additionalProperties"), dict):
+        yield from nodes(schema["additionalProperties"], f"{path}{{}}")
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=["crds", "chart"])
+def test_the_files_are_what_the_models_say(folder: Any) -> None:
+    found = {path.name: path.read_text() for path in folder.glob("*.yaml")}
+    assert found == crd.files(), "run `make generate`"
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_a_schema_is_structural_and_described(name: str) -> None:
+    root = version(name)["schema"]["openAPIV3Schema"]
+    for path, node in nodes(root):
+        assert not {"$ref", "anyOf", "allOf", "oneOf", "title", "const"} & node.keys(), path
+        assert not ("additionalProperties" in node and "properties" in node), path
+        assert "type" in node or node.get(crd.PRESERVE), path
+        for field, inner in node.get("properties", {}).items():
+            if path or field not in ("spec", "status"):
+                assert inner.get("description"), f"{path}.{field} has no description"
+    yaml.safe_dump(MANIFESTS[name])
+
+
+@pytest.mark.parametrize("name", ["Workflow", "ToolCatalog", "Policy", "Agent"])
+def test_definitions_preserve_unknown_fields_so_that_they_can_be_refused_by_name(name: str) -> None:
+    spec = version(name)["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    for path, node in nodes(spec):
+        if node.get("type") == "object" and "additionalProperties" not in node:
+            assert node.get(crd.PRESERVE), path
+        assert "default" not in node, path
+
+
+def test_a_task_may_be_written_in_its_short_form() -> None:
+    task = version("Workflow")["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["tasks"][
+        "items"
+    ]
+    assert "required" not in task
+    assert "enum" not in task["properties"]["type"]
+
+
+def test_names_and_columns_are_what_people_type_and_see() -> None:
+    names = {name: manifest["spec"]["names"] for name, manifest in MANIFESTS.items()}
+    assert {name: entry["shortNames"] for name, entry in names.items()} == {
+        "Workflow": ["owf"],
+        "Execution": ["oex"],
+        "ToolCatalog": ["otc"],
+        "Policy": ["opol"],
+        "Agent": ["oag"],
+        "TaskResult": ["otr"],
+        "Signal": ["osig"],
+    }
+    assert all(entry["categories"] == ["openworld"] for entry in names.values())
+    columns = [column["name"] for column in version("Execution")["additionalPrinterColumns"]]
+    assert columns[:5] == ["Workflow", "Phase", "Active/Done/All", "Waiting-For", "Age"]
+
+
+def test_the_record_is_written_as_a_whole_and_rules_say_why() -> None:
+    root = version("Execution")["schema"]["openAPIV3Schema"]
+    assert root["properties"]["status"]["x-kubernetes-map-type"] == "atomic"
+    assert all(rule["message"] for rule in root["x-kubernetes-validations"])
+    assert "status" not in version("TaskResult").get("subresources", {})
