@@ -114,10 +114,9 @@ def advance(p: Pass) -> None:
     """Whatever follows from the state, until nothing does."""
     while not p.state.is_final:
         before = len(p.events)
-        _timers(p)
-        _follow(p)
-        _start_ready(p)
-        _finish(p)
+        for step in (_timers, _follow, _start_ready, _finish):
+            if not p.state.is_final:
+                step(p)
         if len(p.events) == before:
             return
 
