@@ -7,12 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.cluster.settings import REPOSITORY
 from tests.cluster.shell import wait_for
+from tests.support import oncall
 from tests.support.environment import Environment
 from tests.support.runs import Run
 
-EXAMPLE = REPOSITORY / "examples" / "oncall"
 NAMESPACE = "demo-a"
 #: Three turns, three reads, the rollback, the incident.
 JOBS = {
@@ -33,27 +32,16 @@ EVENTS = {
 }
 
 
-def deploy(env: Environment) -> None:
-    """The good release, then the slow one."""
-    kubectl = env.kubectl
-    kubectl("-n", NAMESPACE, "apply", "-k", str(EXAMPLE))
-    kubectl("-n", NAMESPACE, "rollout", "status", "deployment/checkout", "--timeout=120s")
-    kubectl("-n", NAMESPACE, "apply", "-f", str(EXAMPLE / "checkout-slow.yaml"))
-    kubectl("-n", NAMESPACE, "rollout", "status", "deployment/checkout", "--timeout=120s")
-
-
 def start(env: Environment, name: str) -> Run:
-    """Alice runs the workflow."""
-    env.openworld(
-        "run", "incident-response", "-n", NAMESPACE, "--name", name, "-i", "service=checkout",
-        "--service-account", "oncall-runner", "--as", "alice@example.com",
-    )  # fmt: skip
+    """Set the example up and let Alice run it."""
+    oncall.deploy(env, NAMESPACE)
+    oncall.start(env, NAMESPACE, name)
     return Run(env.kubectl, NAMESPACE, name)
 
 
 def approve(env: Environment, run: Run) -> None:
     """Bob approves what waits."""
-    env.openworld("approve", run.name, "-n", NAMESPACE, "--as", "bob@example.com", "--yes", "--reason", "ok")
+    oncall.approve(env, NAMESPACE, run.name, "ok")
 
 
 def assert_told_once(run: Run) -> None:
@@ -76,7 +64,6 @@ def _turn(job: dict[str, dict[str, dict[str, list[dict[str, list[dict[str, str]]
 
 
 def test_the_story_from_alert_to_rollback_stands_in_one_record(env: Environment) -> None:
-    deploy(env)
     run = start(env, "story")
     waiting = run.until("an approval", lambda s: "approval of triage__2__rollback" in s.get("waitingFor", ""))
     assert waiting["counts"]["denied"] == 1
@@ -148,7 +135,6 @@ MOMENTS: dict[str, Callable[[Run], object]] = {
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_killed_operator_changes_nothing(env: Environment, moment: str) -> None:
-    deploy(env)
     run = start(env, f"kill-{moment}")
     if moment != "at-the-end":
         MOMENTS[moment](run)

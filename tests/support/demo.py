@@ -10,26 +10,9 @@ from tests.cluster.settings import REPOSITORY, ClusterError
 from tests.cluster.shell import say
 
 from .environment import Environment, environment, install
+from .oncall import approve, deploy, start
 
 NAMESPACE = "oncall"
-EXAMPLE = REPOSITORY / "examples" / "oncall"
-
-
-def deploy(env: Environment) -> None:
-    """The service in its good release, then the bad deploy: two real revisions."""
-    kubectl = env.kubectl
-    kubectl("-n", NAMESPACE, "apply", "-k", str(EXAMPLE))
-    kubectl("-n", NAMESPACE, "rollout", "status", "deployment/checkout", "--timeout=120s")
-    kubectl("-n", NAMESPACE, "apply", "-f", str(EXAMPLE / "checkout-slow.yaml"))
-    kubectl("-n", NAMESPACE, "rollout", "status", "deployment/checkout", "--timeout=120s")
-
-
-def start(env: Environment, name: str) -> None:
-    """Alice starts a run."""
-    env.openworld(
-        "run", "incident-response", "-n", NAMESPACE, "--name", name, "-i", "service=checkout",
-        "--service-account", "oncall-runner", "--as", "alice@example.com",
-    )  # fmt: skip
 
 
 def main() -> int:
@@ -51,16 +34,15 @@ def _story(env: Environment) -> None:
     kubectl = env.kubectl
     name = f"checkout-latency-{time.strftime('%m%d-%H%M%S')}"
     say("== a service, and a deploy that makes it slow")
-    deploy(env)
+    deploy(env, NAMESPACE)
     say(f"== alice@example.com starts {name}; an agent investigates")
-    start(env, name)
+    start(env, NAMESPACE, name)
     kubectl(
         "-n", NAMESPACE, "wait", f"execution/{name}", "--for=condition=AwaitingApproval", "--timeout=180s"
     )  # fmt: skip
     print(env.openworld("tree", name, "-n", NAMESPACE).stdout)
     say("== bob@example.com approves the rollback")
-    approval = ["approve", name, "-n", NAMESPACE, "--as", "bob@example.com", "--yes"]
-    print(env.openworld(*approval, "--reason", "p99 follows the deploy").stdout)
+    print(approve(env, NAMESPACE, name, "p99 follows the deploy"))
     kubectl("-n", NAMESPACE, "wait", f"execution/{name}", "--for=condition=Complete", "--timeout=180s")
     say("== the record, as a story")
     print(env.openworld("ledger", name, "-n", NAMESPACE).stdout)

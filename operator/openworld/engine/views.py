@@ -27,19 +27,6 @@ _CONDUCTOR_STATUS = {
     TaskStatus.SKIPPED: "SKIPPED",
 }
 
-#: Keys of `${workflow.…}` that authored text may name.
-WORKFLOW_KEYS = (
-    "input",
-    "status",
-    "workflowId",
-    "workflowType",
-    "version",
-    "correlationId",
-    "variables",
-    "parentWorkflowId",
-    "reasonForIncompletion",
-)
-
 
 class ExpressionScope(Mapping[str, Json]):
     """The roots that an expression may name, made only when they are looked at."""
