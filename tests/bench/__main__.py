@@ -59,7 +59,7 @@ def run_engine(length: int) -> World:
 def main() -> None:
     """Measure and print."""
     table = Table("measured", "this", "beside it", "ratio", title="medians; ratio = this / beside it")
-    short, long = 100, 800
+    short, long = 60, 480
 
     def per_task(length: int) -> Callable[[], object]:
         return lambda: [run_engine(length) for _ in range(long // length)]

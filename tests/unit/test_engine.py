@@ -398,3 +398,40 @@ def test_authored_input_that_breaks_the_schema_fails_the_task_with_a_verdict() -
     w.define("ToolCatalog", "tools", {"tools": [tool("strict", inputSchema=schema)]}).step()
     assert w.types() == ["ExecutionStarted", "ProposalJudged", "TaskFailed", "ExecutionFailed"]
     assert "catalog" in w.state.reason
+
+
+def test_what_is_too_large_to_record_is_refused_with_size_and_limit() -> None:
+    large = {"blob": "x" * 200_000}
+    w = world({"ref": "one", "type": "a"}, spec={"input": large}).step()
+    assert w.state.reason == "the input has 200011 bytes, the limit is 131072"
+    w = world({"ref": "one", "type": "a", "input": large}).step()
+    assert w.state.reason.startswith("the workflow's definition has 200")
+    doubled = {"a": "${one.output.v}", "b": "${one.output.v}"}
+    w = world({"ref": "one", "type": "a"}, {"ref": "two", "type": "a", "input": doubled}).step()
+    w.completes("one", {"v": "x" * 200_000})
+    assert w.state.reason == "task two failed: InvalidInput: the input has 400015 bytes, the limit is 262144"
+    w = (
+        world({"ref": "one", "type": "a"}, outputParameters=doubled)
+        .step()
+        .completes("one", {"v": "x" * 200_000})
+    )
+    assert w.state.reason == "the output has 400015 bytes, the limit is 262144"
+
+
+def test_a_record_that_grows_too_large_ends_the_execution() -> None:
+    tasks = [{"ref": f"t{i}", "type": "a"} for i in range(6)]
+    w = world(*tasks).step()
+    for task in tasks:
+        if not w.state.is_final:
+            w.completes(task["ref"], {"v": "x" * 200_000})
+    assert w.state.reason.startswith("LedgerFull: the record has ")
+    assert w.state.ledger_bytes < 1_000_000
+
+
+def test_a_record_that_the_api_server_refuses_ends_the_execution() -> None:
+    from openworld.engine.facts import RecordRefused
+
+    w = world({"ref": "one", "type": "a"}).step()
+    w.step(RecordRefused("etcdserver: request is too large"))
+    assert w.phase is Phase.FAILED
+    assert w.state.reason == "LedgerFull: etcdserver: request is too large"

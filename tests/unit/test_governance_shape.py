@@ -106,12 +106,12 @@ def test_numbers_that_python_itself_refuses_to_print_are_refused() -> None:
 
 
 def test_a_giant_proposal_is_refused_by_its_size() -> None:
-    huge = {"tasks": [{"type": "look", "input": {"x": "a" * 262_144}}]}
-    assert judge(question(), huge).problem == "it has 262188 bytes, the limit is 262144"
+    huge = {"tasks": [{"type": "look", "input": {"x": "a" * 65_536}}]}
+    assert judge(question(), huge).problem == "it has 65580 bytes, the limit is 65536"
 
 
 def test_a_problem_that_quotes_a_giant_name_is_cut_off() -> None:
-    problem = judge(question(), {"x" * 200_000: 1}).problem
+    problem = judge(question(), {"x" * 60_000: 1}).problem
     assert len(problem) == 2000
     assert problem.endswith("x…")
 

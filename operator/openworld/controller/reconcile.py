@@ -14,9 +14,9 @@ from collections.abc import Callable
 from openworld.api import Phase
 from openworld.engine.decide import Pass
 from openworld.engine.desire import desired
-from openworld.engine.facts import Fact
+from openworld.engine.facts import Fact, RecordRefused
 from openworld.engine.needs import Answer, Need
-from openworld.kube import Client, Conflict, NotFound
+from openworld.kube import Client, Conflict, NotFound, TooLarge
 from openworld.kube.resources import EXECUTIONS
 from openworld.ledger import LedgerCorruptError
 
@@ -108,7 +108,10 @@ class Reconciler:
         written_at: float | None = None
         if decision.events:
             written_at = self._monotonic()
-            loaded = await self._recorder.record(loaded, decision.state, decision.events)
+            try:
+                loaded = await self._recorder.record(loaded, decision.state, decision.events)
+            except TooLarge as error:
+                decision, loaded = await self._end_as_too_large(key, error)
             self._executions.keep(loaded)
             for event in decision.events:
                 logger.info("recorded %s", event["type"], extra=about(event))
@@ -122,6 +125,15 @@ class Reconciler:
         if loaded.state.is_final:
             self._executions.drop(key)
             self._world.forget_execution(loaded.state.uid)
+
+    async def _end_as_too_large(self, key: ObjectKey, error: TooLarge) -> tuple[Pass, Loaded]:
+        """The record cannot grow any more: end the execution, from what stands in the record."""
+        self._executions.drop(key)
+        loaded = await self._executions.fresh(key)
+        decision = Pass(loaded.state, self._now_ms())
+        decision.take([RecordRefused(error.message)])
+        decision.run({})
+        return decision, await self._recorder.record(loaded, decision.state, decision.events)
 
     async def _load(self, key: ObjectKey) -> Loaded | None:
         """The execution, or None when there is nothing to be done for it."""

@@ -9,6 +9,11 @@ from openworld.ledger import EventType, rfc3339
 from .decide import Pass
 from .state import Scope, TaskState
 
+#: A record whose events are larger than this ends the execution: it must stay writable and readable.
+LEDGER_LIMIT_BYTES = 640 * 1024
+#: No single input, output, report or context may be larger than this.
+PAYLOAD_LIMIT_BYTES = 256 * 1024
+
 _LONGEST_DELAY_MS = 365 * 86_400_000
 
 

@@ -97,4 +97,11 @@ class SuspendSet:
     suspend: bool
 
 
-Fact = Report | JobEnded | JobStarted | Signaled | ChildEnded | SuspendSet
+@dataclass(frozen=True, slots=True)
+class RecordRefused:
+    """The API server does not take the record: it has become too large."""
+
+    reason: str
+
+
+Fact = RecordRefused | Report | JobEnded | JobStarted | Signaled | ChildEnded | SuspendSet

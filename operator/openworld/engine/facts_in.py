@@ -9,21 +9,27 @@ from openworld.ledger import EventType
 
 from . import signals
 from .decide import Pass
-from .endings import fail_attempt, fail_task, outcome_unknown, unsafe_to_repeat
+from .endings import (
+    LEDGER_LIMIT_BYTES,
+    PAYLOAD_LIMIT_BYTES,
+    fail_attempt,
+    fail_execution,
+    fail_task,
+    outcome_unknown,
+    unsafe_to_repeat,
+)
 from .facts import (
     ChildEnded,
     Ending,
     Fact,
     JobEnded,
     JobStarted,
+    RecordRefused,
     Report,
     Signaled,
     SuspendSet,
 )
 from .state import TaskState
-
-#: An output or a proposal larger than this is refused; the whole record must stay readable.
-PAYLOAD_LIMIT_BYTES = 256 * 1024
 
 
 def consume(p: Pass, fact: Fact) -> None:
@@ -50,6 +56,8 @@ def consume(p: Pass, fact: Fact) -> None:
             signals.consume(p, fact)
         case SuspendSet():
             _suspend(p, fact)
+        case RecordRefused():
+            fail_execution(p, f"LedgerFull: {fact.reason}")
 
 
 def _attempt(p: Pass, seq: int) -> TaskState | None:
@@ -75,10 +83,10 @@ def _report(p: Pass, fact: Report) -> None:
             fact.reason or "the worker gave no reason",
             terminal=fact.status is ReportStatus.FAILED_WITH_TERMINAL_ERROR,
             fact=fact.id,
-            output=_small(fact.output),
+            output=_small(p, fact.output),
         )
         return
-    problem = _unusable({"output": fact.output, "proposal": fact.proposal})
+    problem = _unusable(p, {"output": fact.output, "proposal": fact.proposal})
     if problem:
         fail_attempt(p, task, problem, terminal=True, fact=fact.id)
     elif task.type is TaskType.AGENT:
@@ -127,7 +135,7 @@ def _receive_proposal(p: Pass, task: TaskState, fact: Report, content: object) -
     )
 
 
-def _unusable(value: JsonObject) -> str:
+def _unusable(p: Pass, value: JsonObject) -> str:
     try:
         size = len(canonical(normalise(value)))
     except NotCanonical as error:
@@ -137,11 +145,13 @@ def _unusable(value: JsonObject) -> str:
             f"OutputTooLarge: the report has {size} bytes, the limit is {PAYLOAD_LIMIT_BYTES}; "
             "store large data elsewhere and return a reference to it"
         )
+    if p.state.ledger_bytes + size > LEDGER_LIMIT_BYTES + PAYLOAD_LIMIT_BYTES:
+        return f"OutputTooLarge: the report has {size} bytes, and the record has no room for it"
     return ""
 
 
-def _small(output: JsonObject | None) -> JsonObject | None:
-    return output if output and not _unusable(output) else None
+def _small(p: Pass, output: JsonObject | None) -> JsonObject | None:
+    return output if output and not _unusable(p, output) else None
 
 
 def _job_started(p: Pass, fact: JobStarted) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from openworld.api import JsonObject, Policy, Task, TaskType, Workflow
 from openworld.api.policy import Limits
-from openworld.language.canonical import NotCanonical
+from openworld.language.canonical import NotCanonical, canonical
 from openworld.language.checks import check_workflow
 from openworld.language.expressions import ExpressionError
 from openworld.language.schemas import violations
@@ -12,15 +12,22 @@ from openworld.ledger import EventType, rfc3339
 
 from . import governed, tasks
 from .decide import Pass, resolved
-from .endings import cancel_active, fail_execution, fail_task, time_out
+from .endings import (
+    LEDGER_LIMIT_BYTES,
+    PAYLOAD_LIMIT_BYTES,
+    cancel_active,
+    fail_execution,
+    fail_task,
+    time_out,
+)
 from .needs import Definition, DefinitionKind, NeedDefinition
 from .scopes import ready, unreachable
 from .state import ROOT, Scope, TaskState
 
 #: How long a new execution waits for definitions that do not exist yet (applied in one go with it).
 DEFINITION_GRACE_MS = 10_000
-#: A ledger larger than this ends the execution: the record must stay writable.
-LEDGER_LIMIT_BYTES = 900 * 1024
+#: A definition, and the input of an execution, may have this size.
+START_LIMIT_BYTES = 128 * 1024
 
 
 def has_begun(p: Pass) -> bool:
@@ -43,6 +50,7 @@ def has_begun(p: Pass) -> bool:
                 limits = answer.model.limits
         if p.needs or p.wake_at_ms:
             return False
+        problem = problem or _too_large(workflow, spec.input)
         findings = check_workflow(workflow)
         if findings:
             problem = problem or "; ".join(f"{f.path}: {f.message}" for f in findings)
@@ -64,6 +72,17 @@ def has_begun(p: Pass) -> bool:
         limits=limits.model_dump(mode="json", by_alias=True),
     )
     return True
+
+
+def _too_large(workflow: Workflow, run_input: JsonObject) -> str:
+    for name, value in (("the workflow's definition", workflow.wire()), ("the input", run_input)):
+        try:
+            size = len(canonical(value))
+        except NotCanonical as error:
+            return f"{name} cannot be recorded: {error}"
+        if size > START_LIMIT_BYTES:
+            return f"{name} has {size} bytes, the limit is {START_LIMIT_BYTES}"
+    return ""
 
 
 def _workflow(p: Pass) -> tuple[Workflow | None, str, str, str]:
@@ -204,6 +223,11 @@ def start(p: Pass, scope: Scope, definition: Task) -> None:
     except (ExpressionError, NotCanonical) as error:
         fail_task(p, ref, scope, f"InvalidInput: {error}", terminal=True)
         return
+    size = len(canonical(task_input))
+    if size > PAYLOAD_LIMIT_BYTES:
+        reason = f"InvalidInput: the input has {size} bytes, the limit is {PAYLOAD_LIMIT_BYTES}"
+        fail_task(p, ref, scope, reason, terminal=True)
+        return
     admission = governed.admit(p, scope, definition, task_input)
     if admission is None:
         return
@@ -260,4 +284,8 @@ def complete(p: Pass) -> None:
     else:
         last: TaskState | None = state.tasks.get(state.last_ended)
         output = last.output if last is not None else {}
+    size = len(canonical(output))
+    if size > PAYLOAD_LIMIT_BYTES:
+        fail_execution(p, f"the output has {size} bytes, the limit is {PAYLOAD_LIMIT_BYTES}")
+        return
     p.emit(EventType.EXECUTION_COMPLETED, output=output)

@@ -12,12 +12,11 @@ from openworld.ledger import EventType
 
 from . import governed
 from .decide import Pass
-from .endings import cancel_active, fail_task
+from .endings import PAYLOAD_LIMIT_BYTES, cancel_active, fail_task
 from .facts import Signaled
 from .state import Gate, TaskState
 
 _LONGEST_REASON = 2000
-_PAYLOAD_LIMIT_BYTES = 256 * 1024
 
 
 def consume(p: Pass, fact: Signaled) -> None:
@@ -119,8 +118,8 @@ def _complete(p: Pass, fact: Signaled) -> str:
         output = normalise(fact.payload)
     except NotCanonical as error:
         return f"the payload cannot be recorded: {error}"
-    if len(canonical(output)) > _PAYLOAD_LIMIT_BYTES:
-        return f"the payload is larger than {_PAYLOAD_LIMIT_BYTES} bytes"
+    if len(canonical(output)) > PAYLOAD_LIMIT_BYTES:
+        return f"the payload is larger than {PAYLOAD_LIMIT_BYTES} bytes"
     p.emit(EventType.TASK_COMPLETED, ref=task.ref, attempt=task.attempt, output=output, **_source(fact))
     return ""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from openworld.api import Agent
 from openworld.engine import context, governed
 from openworld.engine.decide import Pass
-from openworld.engine.endings import fail_task
+from openworld.engine.endings import PAYLOAD_LIMIT_BYTES, fail_task
 from openworld.engine.needs import Definition, DefinitionKind, NeedDefinition
 from openworld.engine.outside import DesiredJob
 from openworld.engine.state import State, TaskState
@@ -16,9 +16,6 @@ from openworld.ledger import EventType
 
 from .kind import TaskKind
 from .simple import BACKSTOP_SECONDS, idempotency_key
-
-#: A context larger than this is not sent: the agent's `context` settings must narrow it.
-CONTEXT_LIMIT_BYTES = 256 * 1024
 
 
 class AgentTask(TaskKind):
@@ -78,11 +75,11 @@ class AgentTask(TaskKind):
             )
         )
         size = len(canonical(shown))
-        if size > CONTEXT_LIMIT_BYTES:
+        if size > PAYLOAD_LIMIT_BYTES:
             self._fail(
                 p,
                 task,
-                f"ContextTooLarge: the context has {size} bytes, the limit is {CONTEXT_LIMIT_BYTES}; "
+                f"ContextTooLarge: the context has {size} bytes, the limit is {PAYLOAD_LIMIT_BYTES}; "
                 "narrow context.include or context.historyTurns of the Agent",
             )
             return

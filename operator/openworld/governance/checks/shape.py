@@ -20,7 +20,7 @@ from openworld.language.canonical import canonical
 from openworld.language.expressions import ExpressionError, references
 from openworld.language.reading import suggestion
 
-LARGEST_BYTES = 256 * 1024
+LARGEST_BYTES = 64 * 1024
 MOST_ITEMS = 1000
 DEEPEST = 32
 INTENTS = ("FORK_JOIN_DYNAMIC", "SEQUENCE")
