@@ -16,7 +16,7 @@ from openworld.controller.scripts import ScriptRunner
 from openworld.controller.settings import Fencing, Settings
 from openworld.controller.stores import ObjectKey
 from openworld.controller.world import World, set_right
-from openworld.kube import Unavailable
+from openworld.kube import TooLarge, Unavailable
 from openworld.kube.resources import (
     EVENTS,
     EXECUTIONS,
@@ -341,6 +341,32 @@ def test_a_job_of_ours_that_the_cache_has_not_seen_is_adopted() -> None:
     bench.reconcile()
     assert len(bench.jobs) == 1
     assert bench.events == ["ExecutionStarted", "TaskScheduled"]
+
+
+def test_a_record_that_the_api_server_does_not_take_ends_the_execution() -> None:
+    bench = Bench().workflow().execution().go()
+    bench.signal("Pause")
+    bench.watch()
+
+    def too_large(_: Request) -> None:
+        raise TooLarge("etcdserver: request is too large", status=500)
+
+    bench.api.hooks.append(once("PUT", "/status", too_large))
+    bench.reconcile()
+    assert bench.run["status"]["phase"] == "Failed"
+    assert bench.run["status"]["reason"] == "LedgerFull: etcdserver: request is too large"
+    assert bench.events == ["ExecutionStarted", "TaskScheduled", "TaskCanceled", "ExecutionFailed"]
+
+
+def test_an_input_that_cannot_be_recorded_is_refused_by_its_path() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(80):
+        deep = {"a": deep}
+    bench = Bench().workflow().execution()
+    bench.run["spec"]["input"] = deep
+    bench.go()
+    assert bench.run["status"]["phase"] == "Failed"
+    assert bench.run["status"]["reason"].startswith("spec.input cannot be recorded: ")
 
 
 def test_a_suspended_job_of_ours_is_resumed_after_a_restart() -> None:
