@@ -13,7 +13,6 @@ from openworld.engine.recover import recover
 from openworld.engine.state import Identity, State
 from openworld.kube import Client
 from openworld.kube.resources import EXECUTIONS
-from openworld.language.canonical import NotCanonical, canonical
 from openworld.language.reading import InvalidResource, read
 from openworld.ledger import epoch_ms
 
@@ -54,11 +53,8 @@ def load(body: JsonObject) -> Loaded:
     metadata = body["metadata"]
     try:
         spec = read(Execution, body.get("spec") or {})
-        canonical(spec.input)
     except InvalidResource as error:
         raise InvalidSpecError(str(error)) from error
-    except NotCanonical as error:
-        raise InvalidSpecError(f"spec.input cannot be recorded: {error}") from error
     status: JsonObject = body.get("status") or {}
     identity = Identity(
         uid=metadata["uid"],
