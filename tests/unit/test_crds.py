@@ -45,8 +45,7 @@ def test_a_schema_is_structural_and_described(name: str) -> None:
         assert not ("additionalProperties" in node and "properties" in node), path
         assert "type" in node or node.get(crd.PRESERVE), path
         for field, inner in node.get("properties", {}).items():
-            if path or field not in ("spec", "status"):
-                assert inner.get("description"), f"{path}.{field} has no description"
+            assert inner.get("description"), f"{path}.{field} has no description"
     yaml.safe_dump(MANIFESTS[name])
 
 
@@ -79,6 +78,7 @@ def test_names_and_columns_are_what_people_type_and_see() -> None:
         "Signal": ["osig"],
     }
     assert all(entry["categories"] == ["openworld"] for entry in names.values())
+    assert all(manifest["spec"]["scope"] == "Namespaced" for manifest in MANIFESTS.values())
     columns = [column["name"] for column in version("Execution")["additionalPrinterColumns"]]
     assert columns[:5] == ["Workflow", "Phase", "Active/Done/All", "Waiting-For", "Age"]
 
@@ -86,5 +86,34 @@ def test_names_and_columns_are_what_people_type_and_see() -> None:
 def test_the_record_is_written_as_a_whole_and_rules_say_why() -> None:
     root = version("Execution")["schema"]["openAPIV3Schema"]
     assert root["properties"]["status"]["x-kubernetes-map-type"] == "atomic"
-    assert all(rule["message"] for rule in root["x-kubernetes-validations"])
-    assert "status" not in version("TaskResult").get("subresources", {})
+    rules = [
+        rule
+        for name in MANIFESTS
+        for _, node in nodes(version(name)["schema"]["openAPIV3Schema"])
+        for rule in node.get("x-kubernetes-validations", [])
+    ]
+    assert all(rule["message"] for rule in rules)
+    assert [rule["message"] for rule in root["x-kubernetes-validations"]] == [
+        "the name of an Execution has at most 63 characters",
+        "exactly one of spec.workflowRef and spec.workflow must be given",
+        "the ledger cannot be shortened or removed",
+        "spec.requestedBy cannot be changed",
+        "spec.serviceAccountName cannot be changed",
+        "spec.correlationId cannot be changed",
+        "spec.parent cannot be changed",
+        "spec.workflowRef cannot be changed",
+    ]
+
+
+def test_only_a_report_has_no_status_and_only_reports_and_signals_are_selected() -> None:
+    subresources = {name: version(name).get("subresources") for name in MANIFESTS}
+    assert subresources.pop("TaskResult") is None
+    assert all(entry == {"status": {}} for entry in subresources.values())
+    selected = {name: version(name).get("selectableFields") for name in MANIFESTS}
+    assert {name for name, fields in selected.items() if fields} == {"TaskResult", "Signal"}
+    assert selected["Signal"] == selected["TaskResult"] == [{"jsonPath": ".spec.execution"}]
+
+
+def test_a_crd_stays_when_the_chart_is_removed() -> None:
+    for manifest in MANIFESTS.values():
+        assert manifest["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}

@@ -435,3 +435,12 @@ def test_a_record_that_the_api_server_refuses_ends_the_execution() -> None:
     w.step(RecordRefused("etcdserver: request is too large"))
     assert w.phase is Phase.FAILED
     assert w.state.reason == "LedgerFull: etcdserver: request is too large"
+
+
+def test_refusals_are_told_but_cannot_fill_the_record() -> None:
+    w = world({"ref": "one", "type": "a"}).step()
+    for _ in range(120):
+        w.signal("Resume")
+    assert w.types().count("FactRefused") == 100
+    assert w.last_pass is not None
+    assert w.last_pass.refused[0][1] == "the execution is not paused"

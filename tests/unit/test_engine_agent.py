@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from openworld.api import Phase
+from openworld.engine.desire import desired
 from openworld.engine.facts import Ending
 from tests.support.world import World, tool
 
@@ -365,3 +366,40 @@ def test_data_that_looks_like_an_expression_is_never_resolved() -> None:
     )
     w.completes("triage__1__x", {"v": "${workflow.input.service}"})
     assert w.jobs["triage__1__y"].input == {"v": "${workflow.input.service}"}
+
+
+def test_the_time_budget_is_hard_even_while_a_person_is_waited_for() -> None:
+    policy = {
+        "limits": {"durationSeconds": 600},
+        "rules": [*POLICY["rules"], {"name": "ask", "match": {"types": ["HUMAN"]}, "decision": "Allow"}],
+    }
+    w = agent_world(policy)
+    propose(
+        w,
+        {"ref": "ask", "type": "HUMAN", "input": {}},
+        {"ref": "look", "type": "look", "input": {}, "dependsOn": ["ask"]},
+    )
+    assert w.statuses["triage__1__ask"] == "InProgress"
+    assert desired(w.state, w.now_ms).wake_at_ms == w.state.started_at_ms + 600_000
+    w.advance(599)
+    assert w.phase is Phase.RUNNING
+    w.advance(1)
+    assert w.state.reason == "task triage failed: BudgetExceeded: durationSeconds used 600 of 600"
+    assert w.statuses["triage__1__ask"] == "Canceled"
+    assert w.statuses["triage__1__look"] == "Skipped"
+
+
+def test_an_optional_agent_over_budget_leaves_nothing_running_and_the_run_goes_on() -> None:
+    w = agent_world(
+        {**POLICY, "limits": {"durationSeconds": 600}},
+        tasks=[
+            {"ref": "triage", "type": "AGENT", "input": {"agent": "oncall", "goal": "g"}, "optional": True},
+            {"ref": "after", "type": "WAIT", "input": {"duration": "1s"}},
+        ],
+    )
+    seq = w.jobs["triage"].seq
+    w.advance(600)
+    assert seq in w.state.stopped
+    assert w.statuses == {"triage": "CompletedWithErrors", "after": "InProgress"}
+    w.advance(1)
+    assert w.phase is Phase.COMPLETED

@@ -23,6 +23,9 @@ from .facts import Fact
 from .needs import Answer, Need
 from .state import Scope, State
 
+#: Refusals that are recorded; whoever sends more is told, but cannot fill the record.
+MOST_REFUSALS = 100
+
 
 class Pass:
     """One decision over one state. `events` are new and sealed; `state` includes them."""
@@ -76,6 +79,8 @@ class Pass:
         """Record that a fact came late or does not apply. It changes nothing else."""
         fact_id = getattr(fact, "id", "")
         self.refused.append((fact, reason))
+        if self.state.refused_facts >= MOST_REFUSALS:
+            return
         self.emit(EventType.FACT_REFUSED, fact=type(fact).__name__, facts=[fact_id], reason=reason, **data)
 
     def wake_at(self, at_ms: int) -> None:

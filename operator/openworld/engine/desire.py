@@ -23,7 +23,8 @@ def desired(state: State, now_ms: int) -> Desired:
             times.append(task.gate.expires_at_ms)
             continue
         deadline = tasks.deadline_ms(state, task)
-        times += [at for at in (deadline, task.wake_at_ms) if at is not None]
+        wake = tasks.of(task.type).wake_ms(state, task)
+        times += [at for at in (deadline, wake) if at is not None]
         if task.not_before_ms > now_ms:
             times.append(task.not_before_ms)
             continue

@@ -149,6 +149,31 @@ def cancel_active(p: Pass, reason: str) -> None:
         p.emit(EventType.TASK_CANCELED, ref=task.ref, reason=reason)
 
 
+def abandon_below(p: Pass, ref: str, reason: str) -> None:
+    """End everything that a task has brought forth: what runs is canceled, what has not begun is skipped."""
+    state = p.state
+    below = [scope for scope in state.scopes.values() if not scope.closed and _is_below(p, scope, ref)]
+    ids = {scope.id for scope in below}
+    for task in reversed(state.active_tasks()):
+        if task.scope in ids:
+            p.emit(EventType.TASK_CANCELED, ref=task.ref, reason=reason)
+    for scope in reversed(below):
+        for definition in scope.tasks:
+            if definition.task_reference_name not in state.tasks:
+                p.emit(
+                    EventType.TASK_SKIPPED, ref=definition.task_reference_name, scope=scope.id, reason=reason
+                )
+
+
+def _is_below(p: Pass, scope: Scope, ref: str) -> bool:
+    inner: Scope | None = scope
+    while inner is not None:
+        if inner.owner == ref:
+            return True
+        inner = p.state.scopes[inner.parent] if inner.parent is not None else None
+    return False
+
+
 def fail_execution(p: Pass, reason: str, *, task: str | None = None) -> None:
     """End the run as Failed: what still runs is canceled."""
     cancel_active(p, "the execution failed")

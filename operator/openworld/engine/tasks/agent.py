@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from openworld.api import Agent
 from openworld.engine import context, governed
 from openworld.engine.decide import Pass
-from openworld.engine.endings import PAYLOAD_LIMIT_BYTES, fail_task
+from openworld.engine.endings import PAYLOAD_LIMIT_BYTES, abandon_below, fail_task
 from openworld.engine.needs import Definition, DefinitionKind, NeedDefinition
 from openworld.engine.outside import DesiredJob
 from openworld.engine.state import State, TaskState
@@ -26,6 +26,11 @@ class AgentTask(TaskKind):
         turn = task.turn
         if turn is None:
             self._start_turn(p, task, 1)
+            return
+        if p.now_ms >= _budget_ends_ms(p.state):
+            limit = p.state.limits.duration_seconds
+            seconds = (p.now_ms - p.state.started_at_ms) // 1000
+            self._exceeded(p, task, "durationSeconds", seconds, limit)
             return
         if not turn.judged or task.open_scopes:
             return
@@ -104,10 +109,22 @@ class AgentTask(TaskKind):
         }
         for limit, (used, allowed) in used_and_allowed.items():
             if used >= allowed:
-                p.emit(EventType.BUDGET_EXCEEDED, ref=task.ref, limit=limit, used=used, allowed=allowed)
-                self._fail(p, task, f"BudgetExceeded: {limit} used {used} of {allowed}")
+                self._exceeded(p, task, limit, used, allowed)
                 return True
         return False
+
+    def _exceeded(self, p: Pass, task: TaskState, limit: str, used: int, allowed: int) -> None:
+        p.emit(EventType.BUDGET_EXCEEDED, ref=task.ref, limit=limit, used=used, allowed=allowed)
+        abandon_below(p, task.ref, f"the budget of {task.ref} is exceeded")
+        is_asked = task.turn is not None and not task.turn.received
+        fail_task(
+            p,
+            task.ref,
+            p.state.scope_of(task),
+            f"BudgetExceeded: {limit} used {used} of {allowed}",
+            kind=EventType.TASK_TIMED_OUT if is_asked else EventType.TASK_FAILED,
+            terminal=True,
+        )
 
     @staticmethod
     def _fail(p: Pass, task: TaskState, reason: str) -> None:
@@ -133,12 +150,20 @@ class AgentTask(TaskKind):
             previous_seq=task.previous_seq,
         )
 
+    def wake_ms(self, state: State, task: TaskState) -> int | None:  # noqa: ARG002
+        """When the execution's time is used up, whatever the agent waits for."""
+        return _budget_ends_ms(state)
+
     def deadline_ms(self, state: State, task: TaskState) -> int | None:
         """turnTimeoutSeconds of the agent, from the container's start; as long again to start at all."""
         if task.turn is None or task.turn.received:
             return None
         since = task.started_at_ms or max(task.scheduled_at_ms, task.not_before_ms)
         return since + state.agents[task.agent_digest][1].turn_timeout_seconds * 1000
+
+
+def _budget_ends_ms(state: State) -> int:
+    return state.started_at_ms + state.limits.duration_seconds * 1000
 
 
 def _why(task: TaskState) -> str:

@@ -24,6 +24,10 @@ class TaskKind:
         """What must exist outside while the task has not ended."""
         return iter(())
 
+    def wake_ms(self, state: State, task: TaskState) -> int | None:  # noqa: ARG002
+        """When the task wants to be followed again even if nothing happens (epoch, milliseconds)."""
+        return task.wake_at_ms
+
     def deadline_ms(self, state: State, task: TaskState) -> int | None:  # noqa: ARG002
         """When the present attempt has taken too long (epoch, milliseconds)."""
         return None
