@@ -24,7 +24,7 @@ from .intake import is_finished, is_over, is_stuck
 from .jobs import Owner, build_child, build_input, build_job, spec_digest, task_document
 from .settings import Fencing, Settings
 from .stores import Held, ObjectKey, key_of
-from .world import World
+from .world import World, uid_in
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,10 @@ class Actor:
         Raises OutrunError when the record turns out to be newer than `loaded`.
         """
         wanted = {job.seq: job for job in want.jobs}
-        held = {names.seq_of(job.body): job for job in self._world.jobs.of(loaded.state.uid)}
+        held = {
+            names.seq_of(job.body): job
+            for job in self._world.jobs.of(ObjectKey(loaded.state.namespace, loaded.state.uid))
+        }
         again: list[int] = []
         for seq, job in held.items():
             again += await self._keep_or_stop(loaded, want, job, is_wanted=seq in wanted, now_ms=now_ms)
@@ -93,7 +96,9 @@ class Actor:
             return []
         if is_finished(body):
             return await self._retire(body, now_ms)
-        pods = [pod.body for pod in self._world.pods.of(body["metadata"]["uid"]) if not pod.gone]
+        pods = [
+            pod.body for pod in self._world.pods.of(uid_in(body, body["metadata"]["uid"])) if not pod.gone
+        ]
         must_not_run = names.seq_of(body) in want.stop or body["spec"].get("suspend")
         if (must_not_run or is_stuck(pods)) and not body["metadata"].get("deletionTimestamp"):
             await self._delete(body)
@@ -213,7 +218,7 @@ class Actor:
         raise OutrunError(f"the Job {metadata['name']} keeps changing while it is resumed")
 
     async def _children(self, loaded: Loaded, want: Desired) -> None:
-        children = self._world.executions.of(loaded.state.uid)
+        children = self._world.executions.of(ObjectKey(loaded.state.namespace, loaded.state.uid))
         held = {child.body["spec"]["parent"]["seq"]: child for child in children}
         for child in want.children:
             if child.seq not in held:

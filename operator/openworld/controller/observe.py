@@ -23,7 +23,7 @@ from .executions import Loaded
 from .intake import Reading, Refusal, has_said_its_end, read_child, read_job, read_result, read_signal
 from .settings import Settings
 from .stores import Held, ObjectKey, key_of, version_of
-from .world import World
+from .world import World, uid_in
 
 logger = logging.getLogger(__name__)
 
@@ -122,14 +122,21 @@ class Observer:
     async def _job(self, loaded: Loaded, seq: int, seen: Observation, now_ms: int) -> None:
         state = loaded.state
         key = ObjectKey(state.namespace, names.job_name(state.uid, seq))
-        held = next((job for job in self._world.jobs.of(state.uid) if key_of(job.body) == key), None)
+        held = next(
+            (
+                job
+                for job in self._world.jobs.of(ObjectKey(state.namespace, state.uid))
+                if key_of(job.body) == key
+            ),
+            None,
+        )
         if held is None:
             if _has_started(state, seq):
                 await self._vanished(state, key, seq, seen)
             return
         pods = [
             pod.body
-            for pod in self._world.pods.of(held.body["metadata"]["uid"])
+            for pod in self._world.pods.of(uid_in(held.body, held.body["metadata"]["uid"]))
             if not pod.gone or has_said_its_end(pod.body)
         ]
         reading = self._read(held, pods, seq, now_ms, certain=False)
@@ -194,7 +201,7 @@ class Observer:
         return [*fresh.values(), *gone]
 
     def _children(self, state: State, wanted: set[int], seen: Observation) -> None:
-        for child in self._world.executions.of(state.uid):
+        for child in self._world.executions.of(ObjectKey(state.namespace, state.uid)):
             seq = child.body["spec"]["parent"]["seq"]
             expected = names.child_name(state.name, state.uid, seq)
             if seq in wanted and child.body["metadata"]["name"] == expected:

@@ -124,7 +124,7 @@ class Reconciler:
         self._wake(key, want.wake_at_ms, decision.wake_at_ms, seen.again_at_ms, again_ms)
         if loaded.state.is_final:
             self._executions.drop(key)
-            self._world.forget_execution(loaded.state.uid)
+            self._world.forget_execution(loaded.state.namespace, loaded.state.uid)
 
     async def _end_as_too_large(self, key: ObjectKey, error: TooLarge) -> tuple[Pass, Loaded]:
         """The record cannot grow any more: end the execution, from what stands in the record."""
@@ -175,7 +175,7 @@ class Reconciler:
         self._told.pop(key, None)
         self.queue.forget(key)
         if cached is not None:
-            self._world.forget_execution(cached.state.uid)
+            self._world.forget_execution(cached.state.namespace, cached.state.uid)
 
     def _wake(self, key: ObjectKey, *times_ms: int | None) -> None:
         due = [at for at in times_ms if at is not None]

@@ -61,16 +61,27 @@ def _always(_: JsonObject) -> bool:
     return True
 
 
-def _parent_uid(body: JsonObject) -> str:
-    return str(((body.get("spec") or {}).get("parent") or {}).get("uid") or "")
+def _parent_uid(body: JsonObject) -> ObjectKey:
+    return uid_in(body, str(((body.get("spec") or {}).get("parent") or {}).get("uid") or ""))
 
 
-def _job_uid(body: JsonObject) -> str | None:
-    return names.labels_of(body).get(names.JOB_UID)
+def _job_uid(body: JsonObject) -> ObjectKey | None:
+    return _owner_uid(body, names.labels_of(body).get(names.JOB_UID))
 
 
-def _execution_uid(body: JsonObject) -> str | None:
-    return names.labels_of(body).get(names.EXECUTION_UID)
+def _execution_uid(body: JsonObject) -> ObjectKey | None:
+    return _owner_uid(body, names.labels_of(body).get(names.EXECUTION_UID))
+
+
+def _owner_uid(body: JsonObject, labelled: str | None) -> ObjectKey | None:
+    """The owner by label, believed only where the controller reference says the same."""
+    owner = names.controller_of(body).get("uid")
+    return uid_in(body, owner) if owner and owner == labelled else None
+
+
+def uid_in(body: JsonObject, uid: str) -> ObjectKey:
+    """A uid within the namespace of an object: what stands in another namespace is never ours."""
+    return ObjectKey(body["metadata"]["namespace"], uid)
 
 
 def _short_execution(body: JsonObject) -> JsonObject:
@@ -88,15 +99,15 @@ def _short_execution(body: JsonObject) -> JsonObject:
 class World:
     """All stores. Executions are grouped by their parent's uid, pods by their Job's."""
 
-    executions: Store[str] = field(
+    executions: Store[ObjectKey] = field(
         default_factory=lambda: Store(
-            _parent_uid, trim=_short_execution, keep_gone=lambda body: bool(_parent_uid(body))
+            _parent_uid, trim=_short_execution, keep_gone=lambda body: bool(_parent_uid(body).name)
         )
     )
     results: Store[ObjectKey] = field(default_factory=lambda: Store(_execution_of(TASK_RESULTS)))
     signals: Store[ObjectKey] = field(default_factory=lambda: Store(_execution_of(SIGNALS)))
-    jobs: Store[str] = field(default_factory=lambda: Store(_execution_uid, keep_gone=_always))
-    pods: Store[str] = field(default_factory=lambda: Store(_job_uid, keep_gone=_always))
+    jobs: Store[ObjectKey] = field(default_factory=lambda: Store(_execution_uid, keep_gone=_always))
+    pods: Store[ObjectKey] = field(default_factory=lambda: Store(_job_uid, keep_gone=_always))
     workflows: Store[str] = field(default_factory=lambda: Store(lambda _: ""))
     tool_catalogs: Store[str] = field(default_factory=lambda: Store(lambda _: ""))
     policies: Store[str] = field(default_factory=lambda: Store(lambda _: ""))
@@ -104,15 +115,16 @@ class World:
 
     def forget_job(self, job: JsonObject) -> None:
         """Nothing more is asked of this Job: let go of it and its pods, as far as they are gone."""
-        for pod in self.pods.of(job["metadata"]["uid"]):
+        for pod in self.pods.of(uid_in(job, job["metadata"]["uid"])):
             self.pods.forget(key_of(pod.body))
         self.jobs.forget(key_of(job))
 
-    def forget_execution(self, uid: str) -> None:
+    def forget_execution(self, namespace: str, uid: str) -> None:
         """An execution is over or gone: let go of what was kept for it and is gone."""
-        for job in self.jobs.of(uid):
+        own = ObjectKey(namespace, uid)
+        for job in self.jobs.of(own):
             self.forget_job(job.body)
-        for child in self.executions.of(uid):
+        for child in self.executions.of(own):
             self.executions.forget(key_of(child.body))
 
     def store_of(self, resource: Resource) -> Store[Any]:
@@ -173,7 +185,9 @@ def unfinished(world: World) -> list[ObjectKey]:
         if not phase.is_final:
             running.append(key)
         elif (
-            world.jobs.of(uid := body["metadata"]["uid"]) or world.executions.of(uid) or world.signals.of(key)
+            world.jobs.of(own := uid_in(body, body["metadata"]["uid"]))
+            or world.executions.of(own)
+            or world.signals.of(key)
         ):
             rest.append(key)
     return running + rest
