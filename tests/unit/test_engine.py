@@ -429,12 +429,12 @@ def test_a_record_that_grows_too_large_ends_the_execution() -> None:
 
 
 def test_a_record_that_the_api_server_refuses_ends_the_execution() -> None:
-    from openworld.engine.facts import RecordRefused
+    from openworld.engine.facts import CannotGoOn
 
     w = world({"ref": "one", "type": "a"}).step()
-    w.step(RecordRefused("etcdserver: request is too large"))
+    w.step(CannotGoOn("etcdserver: request is too large"))
     assert w.phase is Phase.FAILED
-    assert w.state.reason == "LedgerFull: etcdserver: request is too large"
+    assert w.state.reason == "etcdserver: request is too large"
 
 
 def test_refusals_are_told_but_cannot_fill_the_record() -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from openworld.api import Phase
 from openworld.engine.decide import Pass
 from openworld.engine.desire import desired
-from openworld.engine.facts import Fact, RecordRefused
+from openworld.engine.facts import CannotGoOn, Fact
 from openworld.engine.needs import Answer, Need
 from openworld.kube import Client, Conflict, NotFound, TooLarge
 from openworld.kube.resources import EXECUTIONS
@@ -39,6 +39,17 @@ logger = logging.getLogger(__name__)
 CLOSED_SECONDS = 5.0
 #: A wake-up that is due already is not before this, so that no mistake makes a loop without pause.
 SOONEST_SECONDS = 0.02
+
+
+class UndecidableError(Exception):
+    """The engine failed on this execution: trying again would fail again."""
+
+
+def _run(decision: Pass, answers: dict[Need, Answer]) -> frozenset[Need]:
+    try:
+        return decision.run(answers)
+    except Exception as error:
+        raise UndecidableError(f"{type(error).__name__}: {error}") from error
 
 
 class Reconciler:
@@ -104,14 +115,18 @@ class Reconciler:
         if loaded is None:
             return
         seen = await self._observer.observe(loaded, told, self._now_ms())
-        decision = await self._decide(loaded, seen)
         written_at: float | None = None
-        if decision.events:
-            written_at = self._monotonic()
-            try:
+        try:
+            decision = await self._decide(loaded, seen)
+            if decision.events:
+                written_at = self._monotonic()
                 loaded = await self._recorder.record(loaded, decision.state, decision.events)
-            except TooLarge as error:
-                decision, loaded = await self._end_as_too_large(key, error)
+        except TooLarge as error:
+            decision, loaded = await self._end(key, f"LedgerFull: {error.message}")
+        except UndecidableError as error:
+            logger.exception("no decision is possible")
+            decision, loaded = await self._end(key, f"CannotDecide: {error}")
+        if decision.events:
             self._executions.keep(loaded)
             for event in decision.events:
                 logger.info("recorded %s", event["type"], extra=about(event))
@@ -126,14 +141,16 @@ class Reconciler:
             self._executions.drop(key)
             self._world.forget_execution(loaded.state.namespace, loaded.state.uid)
 
-    async def _end_as_too_large(self, key: ObjectKey, error: TooLarge) -> tuple[Pass, Loaded]:
-        """The record cannot grow any more: end the execution, from what stands in the record."""
+    async def _end(self, key: ObjectKey, reason: str) -> tuple[Pass, Loaded]:
+        """It cannot go on: end the execution with the reason, from what stands in the record."""
         self._executions.drop(key)
         loaded = await self._executions.fresh(key)
         decision = Pass(loaded.state, self._now_ms())
-        decision.take([RecordRefused(error.message)])
+        decision.take([CannotGoOn(reason.encode("utf-8", "replace").decode()[:2000])])
         decision.run({})
-        return decision, await self._recorder.record(loaded, decision.state, decision.events)
+        if decision.events:
+            loaded = await self._recorder.record(loaded, decision.state, decision.events)
+        return decision, loaded
 
     async def _load(self, key: ObjectKey) -> Loaded | None:
         """The execution, or None when there is nothing to be done for it."""
@@ -155,7 +172,7 @@ class Reconciler:
         decision = Pass(loaded.state, self._now_ms())
         decision.take(seen.facts)
         answers: dict[Need, Answer] = {}
-        while needs := decision.run(answers):
+        while needs := _run(decision, answers):
             unanswered = needs - answers.keys()
             if not unanswered:
                 raise RuntimeError(f"the decision asks again for what it was told: {needs}")

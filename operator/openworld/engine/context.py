@@ -10,7 +10,7 @@ import copy
 from fnmatch import fnmatchcase
 from itertools import pairwise
 
-from openworld.api import Agent, JsonObject, TaskStatus
+from openworld.api import Agent, JsonObject
 from openworld.api.meta import Json
 from openworld.api.policy import Limits, RuleDecision
 from openworld.governance import CatalogSource, PolicySource
@@ -26,21 +26,15 @@ def turn_limit(agent: Agent, limits: Limits) -> int:
     return min(limits.turns, agent.limits.turns or limits.turns)
 
 
-def shows_tasks(agent: Agent) -> bool:
-    """Whether the projection includes the tasks of the execution."""
-    return any(
-        path == "$" or path.startswith(("$.tasks", "$..", "$.*", "$['tasks']"))
-        for path in agent.context.include
-    )
-
-
 def visible_refs(state: State, proposing: TaskState | None, agent: Agent | None) -> frozenset[str]:
     """The refs that proposed text may name: ended tasks that the proposer was shown."""
     ended = frozenset(ref for ref, task in state.tasks.items() if task.status.is_final)
-    if agent is None or shows_tasks(agent):
+    if agent is None or proposing is None:
         return ended
-    own = frozenset(ref for turn in (proposing.turns if proposing else ()) for ref in turn.refs)
-    return own & ended
+    turns = proposing.turns
+    shown = (turns[-1].context or {}).get("state", {}).get("tasks", {}) if turns else {}
+    own = {ref for turn in turns for ref in turn.refs}
+    return ended & (own | set(shown if isinstance(shown, dict) else ()))
 
 
 def project(
@@ -63,6 +57,7 @@ def project(
         "variables": state.variables,
     }
     redact = agent.context.redact
+    visible = _redacted(visible, redact)
     history = task.turns[max(0, len(task.turns) - agent.context.history_turns) :]
     return {
         "agent": {"name": agent_name, "instructions": agent.instructions},
@@ -82,8 +77,8 @@ def project(
             for tool in source.catalog.tools
             if any(fnmatchcase(tool.name, pattern) for pattern in agent.tools)
         ],
-        "history": [_redacted(_past(state, past), redact) for past in history],
-        "state": _redacted(_included(visible, agent.context.include), redact),
+        "history": [_redacted(_past(visible["tasks"], past), redact) for past in history],
+        "state": _included(visible, agent.context.include),
         "budget": {
             "turns": turn_limit(agent, limits) - turn + 1,
             "tasks": max(0, limits.tasks - state.proposed_tasks),
@@ -105,18 +100,15 @@ def _shown(task: TaskState) -> JsonObject:
     return view
 
 
-def _past(state: State, turn: Turn) -> JsonObject:
+def _past(shown: JsonObject, turn: Turn) -> JsonObject:
+    """An earlier turn, its results as the redacted projection shows them."""
     results = []
     for ref in turn.refs:
-        task = state.tasks.get(ref)
-        if task is None:
-            continue
-        result: JsonObject = {"ref": ref, "tool": task.tool or task.type.value, "status": task.status.value}
-        if task.status in (TaskStatus.COMPLETED, TaskStatus.COMPLETED_WITH_ERRORS):
-            result["output"] = task.output
-        if task.reason:
-            result["reason"] = task.reason
-        results.append(result)
+        view = shown.get(ref)
+        if isinstance(view, dict):
+            results.append(
+                {"ref": ref, "tool": view.get("type"), **{k: v for k, v in view.items() if k != "type"}}
+            )
     past: JsonObject = {
         "turn": turn.number,
         "proposal": turn.content,

@@ -19,7 +19,7 @@ from openworld.language.expressions import resolve
 from openworld.ledger import EventType, genesis, seal
 
 from .evolve import evolve
-from .facts import Fact
+from .facts import CannotGoOn, Fact
 from .needs import Answer, Need
 from .state import Scope, State
 
@@ -48,9 +48,15 @@ class Pass:
     def run(self, answers: Mapping[Need, Answer]) -> frozenset[Need]:
         """Go as far as the answers reach. Returns what must be looked up before going on."""
         from . import facts_in, flow
+        from .endings import fail_execution
 
         self.answers, self.needs = answers, set()
         self.wake_at_ms = None
+        for fact in self._waiting:
+            if isinstance(fact, CannotGoOn) and not self.state.is_final:
+                self._waiting = []
+                fail_execution(self, fact.reason)
+                return frozenset()
         if flow.has_begun(self):
             waiting, self._waiting = self._waiting, []
             for fact in waiting:

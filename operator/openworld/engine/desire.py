@@ -20,7 +20,8 @@ def desired(state: State, now_ms: int) -> Desired:
         times.append(state.started_at_ms + workflow.timeout_seconds * 1000)
     for task in state.active_tasks():
         if task.gate is not None:
-            times.append(task.gate.expires_at_ms)
+            if task.gate.is_open:
+                times.append(task.gate.expires_at_ms)
             continue
         deadline = tasks.deadline_ms(state, task)
         wake = tasks.of(task.type).wake_ms(state, task)

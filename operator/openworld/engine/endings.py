@@ -50,6 +50,7 @@ def fail_attempt(
     terminal: bool = False,
     fact: str | None = None,
     output: JsonObject | None = None,
+    usage: JsonObject | None = None,
 ) -> None:
     """An attempt failed: another follows if its retry policy has one left, else the task failed."""
     retry = retry_policy(p, task)
@@ -66,7 +67,7 @@ def fail_attempt(
             output=output,
         )
         return
-    p.emit(kind, ref=task.ref, attempt=task.attempt, reason=reason, willRetry=True, facts=facts)
+    p.emit(kind, ref=task.ref, attempt=task.attempt, reason=reason, willRetry=True, usage=usage, facts=facts)
     p.emit(
         EventType.RETRY_SCHEDULED,
         ref=task.ref,
@@ -87,6 +88,7 @@ def fail_task(
     terminal: bool = False,
     fact: str | None = None,
     output: JsonObject | None = None,
+    usage: JsonObject | None = None,
 ) -> None:
     """A task failed for good: told to the agent, tolerated, or the end of the run."""
     definition = next(task for task in scope.tasks if task.task_reference_name == ref)
@@ -104,6 +106,7 @@ def fail_task(
         status=status.value,
         reason=reason,
         output=output,
+        usage=usage,
         permissive=True if definition.permissive and not scope.feedback and not definition.optional else None,
         facts=[fact] if fact else None,
     )

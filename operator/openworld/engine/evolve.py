@@ -86,6 +86,8 @@ def _end(state: State, task: TaskState, status: TaskStatus, event: JsonObject, a
         state.failed += 1
     state.last_ended = task.ref
     scope = state.scope_of(task)
+    if not status.is_success and scope.owner is not None and not scope.feedback:
+        state.tasks[scope.owner].failed_inside = True
     scope.remaining -= 1
     close_if_done(state, scope)
 
@@ -111,6 +113,9 @@ def _paused(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: ARG00
 @_on(EventType.EXECUTION_RESUMED)
 def _resumed(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: ARG001
     state.phase, state.paused_by = Phase.RUNNING, ""
+    for task in state.active_tasks():  # what was held back is not late
+        if task.started_at_ms is None:
+            task.scheduled_at_ms = at_ms
 
 
 def _ended_as(phase: Phase) -> Handler:
@@ -184,6 +189,8 @@ def _completed(state: State, event: JsonObject, at_ms: int) -> None:
 @_on(EventType.TASK_FAILED)
 def _failed(state: State, event: JsonObject, at_ms: int) -> None:
     task = _enter(state, event, TaskStatus.FAILED)
+    usage = event.get("usage", {})
+    state.tokens += usage.get("tokensIn", 0) + usage.get("tokensOut", 0)
     if event.get("willRetry"):
         task.reason = event["reason"]
         return

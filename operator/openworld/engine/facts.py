@@ -98,10 +98,10 @@ class SuspendSet:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordRefused:
-    """The API server does not take the record: it has become too large."""
+class CannotGoOn:
+    """The shell could not go on: the record is not taken, or a decision failed. Ends the execution."""
 
     reason: str
 
 
-Fact = RecordRefused | Report | JobEnded | JobStarted | Signaled | ChildEnded | SuspendSet
+Fact = CannotGoOn | Report | JobEnded | JobStarted | Signaled | ChildEnded | SuspendSet

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from openworld.api import JsonObject, Phase, ReportStatus, TaskType
+from openworld.api import Json, JsonObject, Phase, ReportStatus, TaskType
 from openworld.language.canonical import NotCanonical, canonical, normalise
 from openworld.language.schemas import violations
 from openworld.ledger import EventType
@@ -13,7 +13,6 @@ from .endings import (
     LEDGER_LIMIT_BYTES,
     PAYLOAD_LIMIT_BYTES,
     fail_attempt,
-    fail_execution,
     fail_task,
     outcome_unknown,
     unsafe_to_repeat,
@@ -24,12 +23,14 @@ from .facts import (
     Fact,
     JobEnded,
     JobStarted,
-    RecordRefused,
     Report,
     Signaled,
     SuspendSet,
 )
 from .state import TaskState
+
+#: Levels that a report must leave free of the 64 that the record may nest.
+HEADROOM_LEVELS = 24
 
 
 def consume(p: Pass, fact: Fact) -> None:
@@ -56,8 +57,6 @@ def consume(p: Pass, fact: Fact) -> None:
             signals.consume(p, fact)
         case SuspendSet():
             _suspend(p, fact)
-        case RecordRefused():
-            fail_execution(p, f"LedgerFull: {fact.reason}")
 
 
 def _attempt(p: Pass, seq: int) -> TaskState | None:
@@ -84,9 +83,10 @@ def _report(p: Pass, fact: Report) -> None:
             terminal=fact.status is ReportStatus.FAILED_WITH_TERMINAL_ERROR,
             fact=fact.id,
             output=_small(p, fact.output),
+            usage=_small(p, fact.usage),
         )
         return
-    problem = _unusable(p, {"output": fact.output, "proposal": fact.proposal})
+    problem = _unusable(p, {"output": fact.output, "proposal": fact.proposal, "usage": fact.usage})
     if problem:
         fail_attempt(p, task, problem, terminal=True, fact=fact.id)
     elif task.type is TaskType.AGENT:
@@ -137,7 +137,7 @@ def _receive_proposal(p: Pass, task: TaskState, fact: Report, content: object) -
 
 def _unusable(p: Pass, value: JsonObject) -> str:
     try:
-        size = len(canonical(normalise(value)))
+        size = len(canonical(normalise(_wrapped(value))))
     except NotCanonical as error:
         return f"InvalidReport: {error}"
     if size > PAYLOAD_LIMIT_BYTES:
@@ -148,6 +148,13 @@ def _unusable(p: Pass, value: JsonObject) -> str:
     if p.state.ledger_bytes + size > LEDGER_LIMIT_BYTES + PAYLOAD_LIMIT_BYTES:
         return f"OutputTooLarge: the report has {size} bytes, and the record has no room for it"
     return ""
+
+
+def _wrapped(value: Json) -> Json:
+    """The value as deep as it may come to stand in a context or an expression's result."""
+    for _ in range(HEADROOM_LEVELS):
+        value = [value]
+    return value
 
 
 def _small(p: Pass, output: JsonObject | None) -> JsonObject | None:

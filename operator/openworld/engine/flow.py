@@ -137,7 +137,19 @@ def advance(p: Pass) -> None:
             if not p.state.is_final:
                 step(p)
         if len(p.events) == before:
+            _break_deadlock(p)
             return
+
+
+def _break_deadlock(p: Pass) -> None:
+    """Nothing follows and nothing is waited for but JOINs: what they wait for can never start."""
+    state = p.state
+    active = state.active_tasks()
+    if p.needs or state.is_final or state.paused_by or any(t.type is not TaskType.JOIN for t in active):
+        return
+    if active:
+        refs = ", ".join(task.ref for task in active)
+        fail_execution(p, f"Deadlock: {refs} waits for tasks that cannot start before it")
 
 
 def _timers(p: Pass) -> None:
@@ -164,12 +176,8 @@ def _timers(p: Pass) -> None:
             return
         if task.gate is not None and task.gate.is_open and p.now_ms >= task.gate.expires_at_ms:
             p.emit(EventType.APPROVAL_EXPIRED, ref=task.ref, itemDigest=task.gate.digest)
-            p.emit(
-                EventType.TASK_CANCELED,
-                ref=task.ref,
-                reason=f"ApprovalExpired: nobody approved by {rfc3339(task.gate.expires_at_ms)}",
-            )
-            governed.after_refusal(p, task)
+            expired = rfc3339(task.gate.expires_at_ms)
+            governed.refuse(p, task, f"ApprovalExpired: nobody approved by {expired}")
             continue
         deadline = tasks.deadline_ms(state, task)
         if deadline is not None and p.now_ms >= deadline:

@@ -31,6 +31,7 @@ from .context import visible_refs
 from .decide import Pass
 from .endings import fail_execution, fail_task
 from .needs import Definition, DefinitionKind, NeedAccess, NeedDefinition
+from .scopes import every_ref
 from .state import Scope, TaskState
 
 
@@ -47,7 +48,7 @@ def admit(p: Pass, scope: Scope, definition: Task, task_input: JsonObject) -> Js
     if not _must_judge(p, scope, definition):
         return None if p.needs else {}
     ref = definition.task_reference_name
-    question = _question(p, scope, proposer=scope.owner or ref, prefix=scope.prefix, own_ref=ref)
+    question = _question(p, scope, proposer=scope.owner or ref, prefix=scope.prefix)
     if question is None:
         return None
     verdict = judge_task(question, definition, task_input)
@@ -96,11 +97,14 @@ def _deny(p: Pass, scope: Scope, ref: str, verdict: Verdict) -> None:
 def _is_approved(p: Pass, scope: Scope, item: ItemVerdict, verdict: Verdict, task_input: JsonObject) -> bool:
     """Whether people have approved exactly this item; asks them when they have not."""
     ref = item.ref
+    subject = _subject(p, item, task_input)
+    if subject is None:
+        return False
     shown = item_digest(
         execution_uid=p.state.uid,
         ref=ref,
         generation=0,
-        resolved_input=task_input,
+        resolved_input={"input": task_input, "subject": subject},
         tool_digest=item.tool_digest,
         policy_digests=[value for _, value in verdict.policies],
     )
@@ -118,10 +122,26 @@ def _is_approved(p: Pass, scope: Scope, item: ItemVerdict, verdict: Verdict, tas
         reason=item.reason or None,
         approval=approval.model_dump(mode="json", by_alias=True),
         input=task_input,
+        subject=subject or None,
         expiresAt=rfc3339(p.now_ms + approval.timeout_seconds * 1000),
         **_sources(verdict),
     )
     return False
+
+
+def _subject(p: Pass, item: ItemVerdict, task_input: JsonObject) -> JsonObject | None:
+    """The definition that an item would run, which its input does not say; None while it is looked up."""
+    task = item.task
+    if task is None or task.type not in (TaskType.SUB_WORKFLOW, TaskType.AGENT):
+        return {}
+    if task.sub_workflow_param is not None:
+        kind, name = DefinitionKind.WORKFLOW, task.sub_workflow_param.name
+    else:
+        kind, name = DefinitionKind.AGENT, str(task_input.get("agent"))
+    answer = p.ask(NeedDefinition(kind, name))
+    if not isinstance(answer, Definition):
+        return None
+    return {"kind": kind.value, "name": name, "digest": answer.digest}
 
 
 def item_type(item: ItemVerdict) -> str:
@@ -154,7 +174,10 @@ def judge_proposal(p: Pass, task: TaskState) -> None:
     question = _question(p, scope, proposer=task.ref, prefix=prefix, proposing=task)
     if question is None:
         return
-    verdict = judge(question, turn.content)
+    content = turn.content
+    if task.type is not TaskType.AGENT and isinstance(content, dict):
+        content = {**content, "atomic": True}  # nobody is there to mend the rest of it
+    verdict = judge(question, content)
     if not _has_access_answers(p, verdict):
         return
     problem, answer = verdict.problem, verdict.answer
@@ -193,21 +216,27 @@ def judge_proposal(p: Pass, task: TaskState) -> None:
         )
 
 
-def after_refusal(p: Pass, task: TaskState) -> None:
-    """A person refused, or nobody approved in time: feedback to an agent, else the end of the run."""
+def refuse(p: Pass, task: TaskState, reason: str) -> None:
+    """A person refused, or nobody approved in time: feedback, tolerated, or the end of the run."""
     scope = p.state.scope_of(task)
-    if scope.feedback or task.definition.optional or p.state.is_final:
+    if not scope.feedback and (task.definition.optional or task.definition.permissive):
+        fail_task(p, task.ref, scope, reason, terminal=True)
         return
-    fail_execution(p, f"task {task.ref}: {p.state.tasks[task.ref].reason}", task=task.ref)
+    p.emit(EventType.TASK_CANCELED, ref=task.ref, reason=reason)
+    if not scope.feedback:
+        fail_execution(p, f"task {task.ref}: {reason}", task=task.ref)
 
 
 def has_capacity(p: Pass) -> bool:
     """Whether one more Job may run beside those of this execution."""
-    running = sum(
-        task.type is TaskType.SIMPLE and task.status is not TaskStatus.AWAITING_APPROVAL
-        for task in p.state.active_tasks()
-    )
+    running = sum(_has_job(task) for task in p.state.active_tasks())
     return running < p.state.limits.concurrent_tasks
+
+
+def _has_job(task: TaskState) -> bool:
+    if task.type is TaskType.AGENT:
+        return task.turn is not None and not task.turn.received
+    return task.type is TaskType.SIMPLE and task.status is not TaskStatus.AWAITING_APPROVAL
 
 
 def catalogs(p: Pass, names: list[str]) -> tuple[CatalogSource, ...] | None:
@@ -244,7 +273,6 @@ def _question(
     proposer: str,
     prefix: str = "",
     proposing: TaskState | None = None,
-    own_ref: str | None = None,
 ) -> Question | None:
     state = p.state
     workflow = state.workflow
@@ -286,7 +314,7 @@ def _question(
         policies=binding,
         access=access,
         visible=visible_refs(state, proposing, agent.agent if agent else None),
-        taken=frozenset(state.tasks) - {own_ref or ""},
+        taken=every_ref(state) if proposing is not None else frozenset(),
         prefix=prefix,
         spent=Spent(
             tasks=state.proposed_tasks - counted,

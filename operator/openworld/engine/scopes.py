@@ -82,15 +82,33 @@ def unreachable(state: State, scope: Scope) -> Iterator[tuple[Task, str]]:
                     yield task, ref
                     break
         return
+    _move_cursor(state, scope)
     before = _before_cursor(state, scope)
     if before is not None and _has_failed(before):
         for task in scope.tasks[scope.cursor :]:
             yield task, before.ref
 
 
-def _next_in_sequence(state: State, scope: Scope) -> Task | None:
+def every_ref(state: State) -> frozenset[str]:
+    """Every ref that a task has, or may yet get: no proposal may take one of them."""
+    held = {task.task_reference_name for scope in state.scopes.values() for task in _deep(scope.tasks)}
+    return frozenset(held | state.tasks.keys())
+
+
+def _deep(tasks: Sequence[Task]) -> Iterator[Task]:
+    for task in with_implied_joins(tasks):
+        yield task
+        for inner in (*task.decision_cases.values(), task.default_case, *task.fork_tasks):
+            yield from _deep(inner)
+
+
+def _move_cursor(state: State, scope: Scope) -> None:
     while scope.cursor < len(scope.tasks) and scope.tasks[scope.cursor].task_reference_name in state.tasks:
         scope.cursor += 1
+
+
+def _next_in_sequence(state: State, scope: Scope) -> Task | None:
+    _move_cursor(state, scope)
     if scope.cursor == len(scope.tasks):
         return None
     before = _before_cursor(state, scope)
@@ -107,8 +125,13 @@ def _before_cursor(state: State, scope: Scope) -> TaskState | None:
 
 def _has_passed(state: State, ref: str) -> bool:
     task = state.tasks.get(ref)
-    return task is not None and task.status.is_success and (task.open_scopes == 0 or task.type in FORKS)
+    if task is None or not task.status.is_success:
+        return False
+    return task.type in FORKS or (task.open_scopes == 0 and not task.failed_inside)
 
 
 def _has_failed(task: TaskState) -> bool:
-    return task.status.is_final and not task.status.is_success
+    if not task.status.is_final:
+        return False
+    is_broken = task.failed_inside and task.open_scopes == 0 and task.type not in FORKS
+    return not task.status.is_success or is_broken

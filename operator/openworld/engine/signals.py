@@ -90,12 +90,7 @@ def _reject(p: Pass, fact: Signaled) -> str:
         **_source(fact),
     )
     why = _reason(fact)
-    p.emit(
-        EventType.TASK_CANCELED,
-        ref=task.ref,
-        reason=f"ApprovalRefused by {fact.by}" + (f": {why}" if why else ""),
-    )
-    governed.after_refusal(p, task)
+    governed.refuse(p, task, f"ApprovalRefused by {fact.by}" + (f": {why}" if why else ""))
     return ""
 
 

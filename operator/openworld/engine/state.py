@@ -90,6 +90,7 @@ class TaskState:
     gate: Gate | None = None
     turns: list[Turn] = field(default_factory=list)
     open_scopes: int = 0
+    failed_inside: bool = False
     branch_refs: list[str] = field(default_factory=list)
 
     @property

@@ -29,6 +29,8 @@ _OWNERS: dict[str, tuple[TaskType, ...]] = {
     "dynamic_fork_tasks_param": (TaskType.FORK_JOIN_DYNAMIC,),
     "dynamic_fork_tasks_input_param_name": (TaskType.FORK_JOIN_DYNAMIC,),
     "sub_workflow_param": (TaskType.SUB_WORKFLOW,),
+    "start_delay": (TaskType.SIMPLE,),
+    "retry_count": (TaskType.SIMPLE, TaskType.AGENT),
 }
 
 

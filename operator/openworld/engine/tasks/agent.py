@@ -11,7 +11,8 @@ from openworld.engine.endings import PAYLOAD_LIMIT_BYTES, abandon_below, fail_ta
 from openworld.engine.needs import Definition, DefinitionKind, NeedDefinition
 from openworld.engine.outside import DesiredJob
 from openworld.engine.state import State, TaskState
-from openworld.language.canonical import canonical, digest, normalise
+from openworld.language.canonical import NotCanonical, canonical, digest, normalise
+from openworld.language.expressions import ExpressionError
 from openworld.ledger import EventType
 
 from .kind import TaskKind
@@ -67,18 +68,24 @@ class AgentTask(TaskKind):
         catalogs = governed.catalogs(p, list(agent.catalogs))
         if catalogs is None or policies is None or self._exceeds_budget(p, task, agent, number):
             return
-        shown = normalise(
-            context.project(
-                p.state,
-                task,
-                agent_name=name,
-                agent=agent,
-                turn=number,
-                catalogs=catalogs,
-                policies=policies,
-                now_ms=p.now_ms,
+        if not governed.has_capacity(p):
+            return
+        try:
+            shown = normalise(
+                context.project(
+                    p.state,
+                    task,
+                    agent_name=name,
+                    agent=agent,
+                    turn=number,
+                    catalogs=catalogs,
+                    policies=policies,
+                    now_ms=p.now_ms,
+                )
             )
-        )
+        except (ExpressionError, NotCanonical) as error:
+            self._fail(p, task, f"ContextUnusable: context settings of Agent {name!r}: {error}")
+            return
         size = len(canonical(shown))
         if size > PAYLOAD_LIMIT_BYTES:
             self._fail(

@@ -5,7 +5,7 @@ A dynamic fork's tasks come from data, so they are a proposal like any other. So
 
 from __future__ import annotations
 
-from openworld.api import JsonObject
+from openworld.api import Json, JsonObject
 from openworld.engine.decide import Pass
 from openworld.engine.endings import fail_task
 from openworld.engine.state import TaskState
@@ -72,10 +72,21 @@ def _proposal(task: TaskState) -> tuple[str, JsonObject]:
             key = "inputParameters" if "inputParameters" in item else "input"
             own = item.get(key) or {}
             item[key] = {**own, **given} if isinstance(given, dict) and isinstance(own, dict) else given
-        items.append(item)
+        items.append(_literal(item))
     return "", {"intent": "FORK_JOIN_DYNAMIC", "tasks": items}
 
 
 def _kind(value: object) -> str:
     names = {type(None): "null", bool: "a boolean", str: "a string", list: "a list", dict: "an object"}
     return names.get(type(value), "a number")
+
+
+def _literal(value: Json) -> Json:
+    """The value with every `${` escaped: it was resolved already, and data is never resolved again."""
+    if isinstance(value, str):
+        return value.replace("${", "$${")
+    if isinstance(value, list):
+        return [_literal(inner) for inner in value]
+    if isinstance(value, dict):
+        return {key: _literal(inner) for key, inner in value.items()}
+    return value

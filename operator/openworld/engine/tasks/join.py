@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from openworld.api import Task
+from openworld.api import Task, TaskStatus
 from openworld.engine.decide import Pass
+from openworld.engine.endings import fail_task
 from openworld.engine.state import TaskState
 from openworld.engine.views import joined_refs
 from openworld.ledger import EventType
@@ -19,6 +20,7 @@ class JoinTask(TaskKind):
         state = p.state
         scope = state.scope_of(task)
         output = {}
+        failed: list[TaskState] = []
         for ref in joined_refs(state, scope, task):
             joined = state.tasks.get(ref)
             if joined is None:
@@ -27,8 +29,14 @@ class JoinTask(TaskKind):
                 continue
             if not joined.status.is_final or joined.open_scopes:
                 return
+            if joined.status is not TaskStatus.SKIPPED and not joined.status.is_success:
+                failed.append(joined)
             if joined.output:
                 output[ref] = joined.output
+        if failed and not scope.feedback:
+            reason = f"joined task {failed[0].ref} failed: {failed[0].reason}"
+            fail_task(p, task.ref, scope, reason, output=output or None)
+            return
         p.emit(EventType.TASK_COMPLETED, ref=task.ref, attempt=task.attempt, output=output)
 
     @staticmethod

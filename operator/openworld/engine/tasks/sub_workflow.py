@@ -37,7 +37,7 @@ class SubWorkflowTask(TaskKind):
         wanted = parameter.version
         if isinstance(answer.model, Workflow) and wanted is not None and answer.model.version != wanted:
             problem = f"Workflow {parameter.name!r} has version {answer.model.version}, not {wanted}"
-        if p.state.depth + 1 > DEEPEST:
+        if p.state.depth + scope.depth + 1 > DEEPEST:
             problem = f"{DEEPEST} executions are nested already; is it an endless recursion?"
         if problem:
             fail_task(p, task.ref, scope, problem, terminal=True)
@@ -53,5 +53,5 @@ class SubWorkflowTask(TaskKind):
                 ref=task.ref,
                 workflow_name=parameter.name,
                 input=task.input,
-                depth=state.depth + 1,
+                depth=state.depth + state.scope_of(task).depth + 1,
             )

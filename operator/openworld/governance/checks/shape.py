@@ -173,6 +173,8 @@ def _item(question: Question, index: int, raw: Json, refs: list[str]) -> Item | 
     retry = _retry_count(fields.get("retry"))
     if isinstance(retry, Denial):
         return retry
+    if retry is not None and task_type is not TaskType.SIMPLE:
+        return _no("retry", "only a tool's retry can be set, up to the catalog's")
     short_ref = fields.get("ref", _default_ref(name or kind.lower(), refs))
     problem = _ref_problem(question, short_ref, refs)
     if problem:
@@ -257,7 +259,10 @@ def _wired(
             )
     unique = tuple(dict.fromkeys(depends_on))
     full = [question.prefix + ref for ref in unique if not is_placeholder(ref)]
-    task = Task.model_validate({**item.task.wire(), "dependsOn": full})
+    try:
+        task = Task.model_validate({**item.task.wire(), "dependsOn": full})
+    except ValidationError as error:
+        return _no("dependsOn", error.errors()[0]["msg"])
     return replace(item, task=task, depends_on=unique, has_expressions=bool(found))
 
 

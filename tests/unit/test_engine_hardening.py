@@ -1,0 +1,256 @@
+"""What was found by trying to break the engine: each stays mended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from openworld.api import Phase, ReportStatus
+from openworld.engine.desire import desired
+from openworld.engine.facts import Report
+from tests.support.world import World, world
+from tests.unit.test_engine_agent import agent_world, propose
+
+ALL = {
+    "rules": [
+        {"name": "all", "decision": "Allow"},
+        {
+            "name": "t",
+            "decision": "Allow",
+            "match": {"types": ["HUMAN", "AGENT", "SUB_WORKFLOW", "FORK_JOIN_DYNAMIC"]},
+        },
+    ]
+}
+FAN = {"ref": "fan", "type": "FORK_JOIN_DYNAMIC", "input": {"dynamicTasks": "${list.output.tasks}"}}
+
+
+def governed(*tasks: dict[str, Any], policy: dict[str, Any] | None = None, **workflow: Any) -> World:
+    """A world whose policy allows everything, or what is given."""
+    return world(*tasks, policyRef={"name": "p"}, **workflow).define("Policy", "p", policy or ALL)
+
+
+def join(ref: str, *on: str) -> dict[str, Any]:
+    """A JOIN."""
+    return {"ref": ref, "type": "JOIN", "joinOn": list(on)}
+
+
+@pytest.mark.parametrize("stolen", ["review", "fan_join", "later"])
+def test_data_cannot_take_the_place_of_an_authored_task(stolen: str) -> None:
+    w = governed(
+        {"ref": "list", "type": "a"},
+        FAN,
+        {"ref": "review", "type": "HUMAN"},
+        {
+            "ref": "s",
+            "type": "SWITCH",
+            "expression": "v",
+            "input": {"v": "x"},
+            "decisionCases": {"x": [{"ref": "later", "type": "b"}]},
+        },
+    ).step()
+    w.completes("list", {"tasks": [{"name": "a", "taskReferenceName": stolen}]})
+    assert w.phase is Phase.FAILED
+    assert f"ref '{stolen}' is used by a task that exists" in w.state.reason
+
+
+def test_what_data_says_in_a_dynamic_fork_is_never_resolved() -> None:
+    fan = {
+        **FAN,
+        "input": {
+            "dynamicTasks": [
+                {
+                    "name": "c",
+                    "taskReferenceName": "post",
+                    "inputParameters": {"text": "${fetch.output.body}"},
+                }
+            ]
+        },
+    }
+    w = governed({"ref": "secret", "type": "a"}, {"ref": "fetch", "type": "b"}, fan).step()
+    w.completes("secret", {"token": "s3cr3t"}).completes("fetch", {"body": "${secret.output.token}"})
+    assert w.jobs["post"].input == {"text": "${secret.output.token}"}
+
+
+def test_an_agent_may_name_only_what_it_was_shown() -> None:
+    tasks = [
+        {"ref": "shown", "type": "look"},
+        {"ref": "hidden", "type": "look"},
+        {"ref": "triage", "type": "AGENT", "input": {"agent": "oncall", "goal": "g"}},
+    ]
+    w = agent_world(agent={"context": {"include": ["$.tasks.shown.output"]}}, tasks=tasks, catalogs=["tools"])
+    w.completes("shown", {"v": 1}).completes("hidden", {"t": "s3"})
+    propose(
+        w,
+        {"ref": "x", "type": "look", "input": {"v": "${hidden.output.t}"}},
+        {"ref": "y", "type": "look", "input": {"v": "${shown.output.v}"}},
+    )
+    assert [i["decision"] for i in w.of_type("ProposalJudged")[0]["items"]] == ["Denied", "Allowed"]
+
+
+def test_redaction_reaches_the_history() -> None:
+    w = agent_world(agent={"context": {"redact": ["$.tasks.*.output.token"]}})
+    propose(w, {"ref": "e", "type": "look", "input": {}})
+    w.completes("triage__1__e", {"token": "S3", "v": 1})
+    context = w.jobs["triage"].context
+    assert context is not None
+    assert context["history"][0]["results"][0]["output"] == {"token": "[redacted]", "v": 1}
+    assert "S3" not in str(context)
+
+
+def test_an_approval_of_a_sub_workflow_is_of_the_definition_that_was_shown() -> None:
+    policy = {"rules": [{"name": "r", "match": {"types": ["SUB_WORKFLOW"]}, "decision": "RequireApproval"}]}
+    w = agent_world(policy).define("Workflow", "wipe", {"tasks": [{"ref": "z", "type": "HUMAN"}]})
+    propose(w, {"ref": "s", "type": "SUB_WORKFLOW", "input": {"name": "wipe", "q": 1}})
+    shown = w.of_type("ApprovalRequested")[0]
+    assert (shown["subject"]["kind"], shown["subject"]["name"]) == ("Workflow", "wipe")
+    w.define("Workflow", "wipe", {"tasks": [{"ref": "other", "type": "HUMAN"}]})
+    w.approve("triage__1__s")
+    assert w.children == {}
+    assert len(w.of_type("ApprovalRequested")) == 2
+    w.approve("triage__1__s")
+    assert w.children.keys() == {"triage__1__s"}
+    assert w.children["triage__1__s"].depth == 2
+
+
+def test_joins_that_wait_for_each_other_end_with_a_reason() -> None:
+    w = world(join("j", "b"), {"ref": "b", "type": "a"}).step()
+    assert w.state.reason == "Deadlock: j waits for tasks that cannot start before it"
+    crossed = {
+        "ref": "f",
+        "type": "FORK_JOIN",
+        "forkTasks": [
+            [join("j1", "y"), {"ref": "x", "type": "a"}],
+            [join("j2", "x"), {"ref": "y", "type": "a"}],
+        ],
+    }
+    assert "Deadlock: j, j1, j2" in world(crossed, join("j", "x", "y")).step().state.reason.replace(
+        "f_join", "j"
+    )
+
+
+def test_nothing_runs_behind_a_permissive_failure() -> None:
+    fork = {
+        "ref": "f",
+        "type": "FORK_JOIN",
+        "forkTasks": [[{"ref": "p", "type": "a", "permissive": True}], [{"ref": "q", "type": "b"}]],
+    }
+    w = world(fork, join("j", "p", "q"), {"ref": "deploy", "type": "c"}).step()
+    w.fails("p", terminal=True).completes("q", {})
+    assert "deploy" not in w.statuses
+    assert w.phase is Phase.FAILED
+    switch = {
+        "ref": "s",
+        "type": "SWITCH",
+        "expression": "v",
+        "input": {"v": "x"},
+        "decisionCases": {"x": [{"ref": "p", "type": "a", "permissive": True}]},
+    }
+    w = world(switch, {"ref": "deploy", "type": "c"}).step().fails("p", terminal=True)
+    assert w.statuses["deploy"] == "Skipped"
+    assert w.phase is Phase.FAILED
+
+
+@pytest.mark.parametrize("how", ["Reject", "expire"])
+def test_a_refused_optional_task_is_tolerated(how: str) -> None:
+    policy = {
+        "scope": "All",
+        "rules": [
+            {"name": "r", "match": {"tools": ["a"]}, "decision": "RequireApproval"},
+            {"name": "q", "match": {"tools": ["b"]}, "decision": "Allow"},
+        ],
+    }
+    w = governed({"ref": "x", "type": "a", "optional": True}, {"ref": "y", "type": "b"}, policy=policy).step()
+    if how == "expire":
+        w.advance(3600)
+    else:
+        w.approve("x", kind="Reject")
+    assert w.statuses == {"x": "CompletedWithErrors", "y": "Scheduled"}
+
+
+def test_a_pause_is_not_held_against_what_it_holds_back() -> None:
+    w = world({"ref": "x", "type": "a"}).step().fails("x").signal("Pause")
+    w.advance(4000)
+    assert w.phase is Phase.PAUSED
+    w.signal("Resume")
+    assert w.jobs["x"].attempt == 1
+    w.advance(299)
+    assert w.phase is Phase.RUNNING
+
+
+def test_an_approved_task_that_is_held_back_asks_for_no_timer() -> None:
+    policy = {
+        "scope": "All",
+        "rules": [{"name": "r", "decision": "RequireApproval", "approval": {"timeoutSeconds": 60}}],
+    }
+    w = governed({"ref": "x", "type": "a"}, policy=policy).step().signal("Pause").approve("x")
+    w.advance(120)
+    assert desired(w.state, w.now_ms).wake_at_ms is None
+
+
+def test_a_dynamic_fork_runs_all_of_its_tasks_or_none() -> None:
+    tasks = [{"name": "b", "taskReferenceName": "ok"}, {"name": "nope", "taskReferenceName": "bad"}]
+    w = governed({**FAN, "optional": True, "input": {"dynamicTasks": tasks}}).step()
+    assert w.jobs == {}
+    assert w.statuses["fan"] == "CompletedWithErrors"
+
+
+def test_one_pass_goes_as_far_as_it_can() -> None:
+    w = world({"ref": "x", "type": "nope", "permissive": True}, {"ref": "y", "type": "b"}).step()
+    assert w.phase is Phase.FAILED
+    assert w.statuses["y"] == "Skipped"
+
+
+def deep(levels: int) -> dict[str, Any]:
+    """An object of that many levels."""
+    value: dict[str, Any] = {"v": 1}
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+def test_what_a_worker_reports_cannot_wedge_its_execution() -> None:
+    w = world({"ref": "x", "type": "a"}, {"ref": "y", "type": "b", "input": {"v": "${x.output}"}}).step()
+    w.completes("x", deep(50))
+    assert "InvalidReport" in w.state.reason
+    w = agent_world()
+    w.completes("triage", proposal={"output": {}}, usage={"tokensIn": 2**60})
+    assert "InvalidReport" in w.state.reason
+
+
+def test_a_long_reference_in_a_proposal_is_denied_not_fatal() -> None:
+    ref = "a" * 62
+    tasks = [{"ref": ref, "type": "AGENT", "input": {"agent": "oncall", "goal": "g"}}]
+    w = agent_world(tasks=tasks)
+    w.completes(
+        ref,
+        proposal={
+            "tasks": [
+                {"ref": "b" * 63, "type": "look"},
+                {"ref": "c", "type": "look", "dependsOn": ["b" * 63]},
+            ]
+        },
+    )
+    assert w.state.denied == 2
+
+
+def test_the_tokens_of_a_failed_turn_count() -> None:
+    w = agent_world()
+    w.step(
+        Report(
+            "r",
+            w.task("triage").seq,
+            ReportStatus.FAILED,
+            reason="no",
+            usage={"tokensIn": 90, "tokensOut": 9},
+        )
+    )
+    assert w.state.tokens == 99
+
+
+def test_agents_count_as_jobs_and_their_retries_are_their_own() -> None:
+    w = agent_world({**ALL, "limits": {"concurrentTasks": 1}})
+    item = {"type": "AGENT", "input": {"agent": "oncall", "goal": "g"}}
+    propose(w, {**item, "ref": "x"}, {**item, "ref": "y"}, {**item, "ref": "z", "retry": {"count": 100}})
+    assert w.of_type("ProposalJudged")[0]["items"][2]["decision"] == "Denied"
+    assert w.jobs.keys() == {"triage__1__x"}
