@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from openworld.api.signal import SignalType
+from tests.cluster.shell import wait_for
 from tests.support.environment import ONCALL, Environment
+from tests.support.kubectl import Kubectl
 from tests.support.runs import Run, definition
 
 NAMESPACE = "demo-b"
@@ -161,10 +168,134 @@ def test_an_ordinary_user_cannot_report(tenant: Environment) -> None:
     assert "only a pod may report" in refused(tenant, report, None)
 
 
-def _signal(**spec: Any) -> dict[str, Any]:
-    return definition(
-        "Signal", "s", {"execution": "x", "executionUID": "u", "by": "mallory@example.com", **spec}
+@dataclass(frozen=True)
+class Pod:
+    """A pod that never runs, and the API server as its own token sees it."""
+
+    name: str
+    uid: str
+    bound: Kubectl
+    unbound: Kubectl
+
+    def report(self, name: str, **changes: Any) -> dict[str, Any]:
+        """A report under a name; right but for the changes."""
+        spec = {"execution": "e", "ref": "r", "attempt": 0, "podUID": self.uid, "status": "Completed"}
+        report = definition("TaskResult", name, {**spec, **changes})
+        report["metadata"]["labels"] = {"openworld.dev/execution": "e"}
+        return report
+
+
+def _with_token(admin: Kubectl, token: str, path: Path) -> Kubectl:
+    """The same API server, known by a token alone."""
+    config = admin.json("config", "view", "--raw", "--flatten")
+    for user in config["users"]:
+        user["user"] = {"token": token}
+    path.write_text(json.dumps(config))
+    return Kubectl(str(path))
+
+
+@pytest.fixture(scope="module")
+def pod(env: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pod]:
+    """A pod that no node takes, its bound token, and a token of the same account that is bound to nothing."""
+    name, folder = "ow-0123456789-7-abcde", tmp_path_factory.mktemp("tokens")
+    spec = {
+        "serviceAccountName": "openworld-task",
+        "nodeSelector": {"example.com/none": "here"},
+        "containers": [{"name": "task", "image": ONCALL}],
+    }
+    env.kubectl("-n", NAMESPACE, "delete", "taskresults", "-l", "openworld.dev/execution=e")
+    env.kubectl.apply(
+        NAMESPACE, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
     )
+    uid = env.kubectl.json("-n", NAMESPACE, "get", "pod", name)["metadata"]["uid"]
+
+    def token(*more: str) -> str:
+        return env.kubectl("-n", NAMESPACE, "create", "token", "openworld-task", *more).stdout.strip()
+
+    bound = token("--bound-object-kind=Pod", f"--bound-object-name={name}", f"--bound-object-uid={uid}")
+    yield Pod(
+        name,
+        uid,
+        _with_token(env.kubectl, bound, folder / "bound"),
+        _with_token(env.kubectl, token(), folder / "unbound"),
+    )
+    env.kubectl("-n", NAMESPACE, "delete", "pod", name, "--now")
+
+
+def _reported(
+    by: Kubectl, report: dict[str, Any], namespace: str = NAMESPACE
+) -> subprocess.CompletedProcess[str]:
+    return by.create(namespace, report, check=False)
+
+
+def test_a_forged_report_is_refused_with_its_reason(env: Environment, pod: Pod) -> None:
+    for name in (pod.name, f"{pod.name}.p1"):
+        accepted = _reported(pod.bound, pod.report(name))
+        assert accepted.returncode == 0, accepted.stderr
+
+    reports_for_itself = (
+        f"a pod reports for itself only: the name must be {pod.name} or begin with {pod.name}."
+    )
+    for name in (f"{pod.name}x", f"{pod.name}-p1", pod.name[:-1], "another-pod"):
+        assert reports_for_itself in _reported(pod.bound, pod.report(name)).stderr
+    own = f"{pod.name}.p2"
+    other_uid = _reported(pod.bound, pod.report(own, podUID="another-uid"))
+    assert "spec.podUID must be the uid of the reporting pod" in other_uid.stderr
+    other_execution = _reported(pod.bound, pod.report(own, execution="another"))
+    assert "the label openworld.dev/execution must be spec.execution" in other_execution.stderr
+    unlabelled = pod.report(own)
+    del unlabelled["metadata"]["labels"]
+    assert "the label openworld.dev/execution must be" in _reported(pod.bound, unlabelled).stderr
+    not_a_pod = "only a pod may report: the caller's token is not bound to one"
+    assert not_a_pod in _reported(pod.unbound, pod.report(own)).stderr
+    assert "cannot create resource" in _reported(pod.bound, pod.report(pod.name), "demo-a").stderr
+
+    binding = definition("RoleBinding", "reports-elsewhere", {})
+    binding |= {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "ClusterRole",
+            "name": "openworld-reporter",
+        },
+        "subjects": [{"kind": "ServiceAccount", "name": "openworld-task", "namespace": NAMESPACE}],
+    }
+    del binding["spec"]
+    env.kubectl.apply("demo-a", binding)
+    wait_for(
+        "the right to report elsewhere",
+        lambda: "cannot create" not in _reported(pod.bound, pod.report(pod.name), "demo-a").stderr,
+        seconds=30,
+    )
+    elsewhere = _reported(pod.bound, pod.report(pod.name), "demo-a").stderr
+    env.kubectl("-n", "demo-a", "delete", "rolebinding", "reports-elsewhere")
+    assert "a pod reports in its own namespace only" in elsewhere
+
+
+def test_a_report_cannot_be_changed_by_anybody(env: Environment, pod: Pod) -> None:
+    name = f"{pod.name}.fixed"
+    pod.bound.create(NAMESPACE, pod.report(name, output={"a": 1, "nothing": None}))
+
+    def change(spec: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+        text = json.dumps({"spec": spec})
+        return env.kubectl(
+            "-n", NAMESPACE, "patch", "taskresult", name, "--type=merge", "-p", text, check=False
+        )
+
+    renamed = {"output": {"a": None, "b": 1}}
+    for spec in ({"status": "Failed"}, {"reason": "x"}, {"output": {"a": 2}}, renamed, {"output": None}):
+        assert "a TaskResult cannot be changed" in change(spec).stderr, spec
+    found = env.kubectl.json("-n", NAMESPACE, "get", "taskresult", name)["spec"]
+    assert found["output"] == {"a": 1, "nothing": None}
+    routed = env.kubectl(
+        "-n", NAMESPACE, "label", "--overwrite", "taskresult", name, "openworld.dev/execution=x", check=False
+    )
+    assert "the label openworld.dev/execution must be spec.execution" in routed.stderr
+
+
+def _signal(**spec: Any) -> dict[str, Any]:
+    said = {"execution": "x", "executionUID": "u", "by": "mallory@example.com", "payload": {"reason": "x"}}
+    return definition("Signal", "s", {**said, **spec})
 
 
 def test_a_signal_is_sent_in_ones_own_name_and_with_ones_own_rights(tenant: Environment) -> None:
@@ -190,6 +321,76 @@ def test_a_signal_is_sent_in_ones_own_name_and_with_ones_own_rights(tenant: Envi
     )
     accepted = tenant.kubectl.create(NAMESPACE, _signal(type="Pause"), as_user=mallory)
     assert "created" in accepted.stdout
+    renamed = {"payload": {"reason": None, "other": "x"}}
+    for spec in ({"type": "Resume"}, {"by": "admin"}, {"ref": "x"}, {"payload": {"reason": "y"}}, renamed):
+        text = json.dumps({"spec": spec})
+        done = tenant.kubectl(
+            "-n", NAMESPACE, "patch", "signal", "s", "--type=merge", "-p", text, check=False
+        )
+        assert "a Signal cannot be changed" in done.stderr, spec
+
+
+def _tried(env: Environment, manifest: dict[str, Any], user: str) -> subprocess.CompletedProcess[str]:
+    """What the API server would answer; nothing is created."""
+    return env.kubectl(
+        "-n", NAMESPACE, "create", "-f", "-", "--dry-run=server",
+        stdin=json.dumps(manifest), as_user=user, check=False,
+    )  # fmt: skip
+
+
+def _wait_for_rights(env: Environment, manifest: dict[str, Any], user: str) -> None:
+    """The authorizer learns of a binding a moment after it was written."""
+    wait_for(
+        f"the rights of {user}",
+        lambda: "cannot create" not in _tried(env, manifest, user).stderr,
+        seconds=30,
+    )
+
+
+def test_who_has_the_roles_of_the_chart_may_send_what_they_are_for(tenant: Environment) -> None:
+    role = "rbac.authorization.k8s.io"
+    decides, signals = "bob@example.com", "carol@example.com"
+    for user, granted in ((decides, "openworld-approver"), (signals, "openworld-signaller")):
+        binding = {
+            "apiVersion": f"{role}/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": granted},
+            "roleRef": {"apiGroup": role, "kind": "ClusterRole", "name": granted},
+            "subjects": [{"apiGroup": role, "kind": "User", "name": user}],
+        }
+        tenant.kubectl.apply(NAMESPACE, binding)
+    sent = [
+        _signal(type=kind, ref="g", itemDigest="sha256:0", tool=tool)
+        for kind in SignalType
+        for tool in ("noop", "SUB_WORKFLOW")
+    ]
+    for signal in sent:
+        signal["metadata"]["name"] = "tried"
+    for user in (decides, signals):
+        _wait_for_rights(tenant, sent[0], user)
+    for signal in sent:
+        kind = signal["spec"]["type"]
+        is_decision = kind in (SignalType.APPROVE, SignalType.REJECT)
+        for user, may in ((decides, is_decision), (signals, not is_decision)):
+            signal["spec"]["by"] = user
+            answer = _tried(tenant, signal, user)
+            assert (answer.returncode == 0) == may, (user, signal["spec"], answer.stderr)
+            assert may or f"{user} may not" in answer.stderr
+
+
+def test_the_operator_starts_child_runs_for_whoever_asked_for_the_parent(tenant: Environment) -> None:
+    parent = {"name": "p", "uid": "u", "ref": "r", "seq": 1, "depth": 1}
+    spec = {"workflowRef": {"name": "forging"}, "requestedBy": "alice@example.com", "parent": parent}
+    child = definition("Execution", "child", {**spec, "serviceAccountName": "powerful"})
+    operator = "system:serviceaccount:openworld-system:openworld-operator"
+    assert _tried(tenant, child, operator).returncode == 0
+    namesake = f"system:serviceaccount:{NAMESPACE}:openworld-operator"
+    tenant.kubectl(
+        "-n", NAMESPACE, "create", "rolebinding", "namesake", "--clusterrole=openworld-runner",
+        f"--serviceaccount={NAMESPACE}:openworld-operator", check=False,
+    )  # fmt: skip
+    _wait_for_rights(tenant, child, namesake)
+    assert "spec.requestedBy must be the caller" in _tried(tenant, child, namesake).stderr
 
 
 def test_a_run_has_an_honest_requester_and_an_account_that_they_may_use(tenant: Environment) -> None:
@@ -201,10 +402,27 @@ def test_a_run_has_an_honest_requester_and_an_account_that_they_may_use(tenant: 
     assert "grant verb runas on serviceaccounts/powerful" in refused(
         tenant, definition("Execution", "e", {**spec, "serviceAccountName": "powerful"}), mallory
     )
+    assert _tried(tenant, definition("Execution", "e", spec), mallory).returncode == 0
     parent = {"name": "p", "uid": "u", "ref": "r", "seq": 1, "depth": 1}
     assert "spec.parent is set by the operator alone" in refused(
         tenant, definition("Execution", "e", {**spec, "parent": parent}), mallory
     )
+
+
+def test_nobody_but_the_operator_says_what_became_of_a_definition_or_a_signal(tenant: Environment) -> None:
+    signal = _signal(type="Pause", by="admin")
+    signal["metadata"]["name"] = "told"
+    tenant.kubectl.create(NAMESPACE, signal)
+    tenant.kubectl.apply(
+        NAMESPACE,
+        definition("Agent", "told", {"model": {"provider": "scripted", "script": {"configMapName": "none"}}}),
+    )
+    said = json.dumps({"status": {"conditions": [{"type": "Valid", "status": "True"}]}})
+    for resource in ("workflow/gated", "toolcatalog/adversary", "policy/ask", "agent/told", "signal/told"):
+        done = tenant.kubectl(
+            "-n", NAMESPACE, "patch", resource, "--subresource=status", "--type=merge", "-p", said, check=False
+        )  # fmt: skip
+        assert "the operator alone writes it" in done.stderr, resource
 
 
 def test_nobody_but_the_operator_writes_the_record(tenant: Environment) -> None:

@@ -259,6 +259,23 @@ def test_install_upgrade_uninstall_and_install_again(kubectl: Kubectl) -> None:
     install(kubectl)
 
 
+def test_kept_definitions_are_taken_over_only_when_that_is_asked_for(kubectl: Kubectl) -> None:
+    def other(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return helm(*arguments, "-n", "elsewhere", kubeconfig=kubectl.kubeconfig)
+
+    install(kubectl)
+    helm("uninstall", "openworld", "-n", "openworld-system", kubeconfig=kubectl.kubeconfig)
+    refused = other("install", "other", CHART, "--create-namespace")
+    assert refused.returncode != 0
+    assert "invalid ownership metadata" in refused.stderr
+    taken = other("install", "other", CHART, "--create-namespace", "--take-ownership")
+    assert taken.returncode == 0, taken.stderr
+    second = helm("install", "openworld", CHART, "-n", "openworld-system", kubeconfig=kubectl.kubeconfig)
+    assert second.returncode != 0, "two releases would share the admission policies"
+    assert other("uninstall", "other").returncode == 0
+    install(kubectl, "--take-ownership")
+
+
 def patch(kubectl: Kubectl, name: str, change: dict[str, Any]) -> subprocess.CompletedProcess[str]:
     """Change the spec of an Execution as the administrator."""
     text = json.dumps({"spec": change})

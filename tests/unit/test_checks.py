@@ -288,6 +288,14 @@ def test_a_catalog_s_tools_are_checked() -> None:
     ]
 
 
+def test_a_tool_cannot_be_spelt_like_a_task_type() -> None:
+    run = {"container": {"image": "example/tool:1"}}
+    tool = {"name": "HUMAN", "inputSchema": {"type": "object"}, "effect": "Read", "run": run}
+    findings = check_catalog(read(ToolCatalog, {"tools": [tool]}))
+    assert [finding.path for finding in findings] == ["spec.tools[0].name"]
+    assert "'HUMAN' is spelt like a task type" in findings[0].message
+
+
 def test_a_policy_s_rules_are_checked() -> None:
     rules = [{"name": "r", "decision": "Allow"}, {"name": "r", "decision": "Deny", "approval": {"count": 2}}]
     assert [(finding.path, finding.message) for finding in check_policy(read(Policy, {"rules": rules}))] == [

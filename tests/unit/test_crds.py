@@ -35,6 +35,10 @@ def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[st
 def test_the_files_are_what_the_models_say(folder: Any) -> None:
     found = {path.name: path.read_text() for path in folder.glob("*.yaml")}
     assert found == crd.files(), "run `make generate`"
+    assert {name: yaml.safe_load(text) for name, text in found.items()} == {
+        f"openworld.dev_{kind.plural}.yaml": MANIFESTS[kind.name] for kind in crd.KINDS
+    }
+    assert not any("&id" in text for text in found.values()), "no anchors"
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
@@ -112,6 +116,17 @@ def test_only_a_report_has_no_status_and_only_reports_and_signals_are_selected()
     selected = {name: version(name).get("selectableFields") for name in MANIFESTS}
     assert {name for name, fields in selected.items() if fields} == {"TaskResult", "Signal"}
     assert selected["Signal"] == selected["TaskResult"] == [{"jsonPath": ".spec.execution"}]
+
+
+def test_what_was_said_and_reported_cannot_be_changed() -> None:
+    specs = {
+        name: version(name)["schema"]["openAPIV3Schema"]["properties"]["spec"].get("x-kubernetes-validations")
+        for name in MANIFESTS
+    }
+    assert {name: rules for name, rules in specs.items() if rules} == {
+        name: [{"rule": "self == oldSelf", "message": f"a {name} cannot be changed"}]
+        for name in ("TaskResult", "Signal")
+    }
 
 
 def test_a_crd_stays_when_the_chart_is_removed() -> None:

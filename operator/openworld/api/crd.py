@@ -8,6 +8,7 @@ reason: pruning would drop a misspelt field before anybody could tell its author
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,7 @@ class Kind:
     columns: tuple[tuple[str, str, str, int], ...]
     is_definition: bool = False
     rules: tuple[tuple[str, str], ...] = ()
+    is_immutable: bool = False
     selectable: tuple[str, ...] = ()
 
 
@@ -113,6 +115,7 @@ KINDS = (
             ("Status", "string", ".spec.status", 0),
             _AGE,
         ),
+        is_immutable=True,
         selectable=(".spec.execution",),
     ),
     Kind(
@@ -126,6 +129,7 @@ KINDS = (
             ("Message", "string", '.status.conditions[?(@.type=="Accepted")].message', 1),
             _AGE,
         ),
+        is_immutable=True,
         selectable=(".spec.execution",),
     ),
 )  # fmt: skip
@@ -134,6 +138,10 @@ KINDS = (
 def manifest(kind: Kind) -> JsonObject:
     """The CustomResourceDefinition of a kind."""
     properties: JsonObject = {"spec": _schema(kind.spec, lenient=kind.is_definition)}
+    if kind.is_immutable:
+        # Not enough alone: CEL does not see a key that is renamed in free JSON. Admission compares again.
+        unchanged = {"rule": "self == oldSelf", "message": f"a {kind.name} cannot be changed"}
+        properties["spec"]["x-kubernetes-validations"] = [unchanged]
     version: JsonObject = {
         "name": VERSION,
         "served": True,
@@ -203,7 +211,8 @@ def _structural(node: Any, defs: JsonObject, seen: tuple[str, ...], *, lenient: 
         if key in node:
             options = [option for option in node[key] if option.get("type") != "null"]
             return _structural({**options[0], **_described(node)}, defs, seen, lenient=lenient)
-    result: JsonObject = {key: node[key] for key in _KEPT if key in node}
+    # Copied, for what stands in two places would be written as a YAML anchor.
+    result: JsonObject = {key: deepcopy(node[key]) for key in _KEPT if key in node}
     if lenient or isinstance(result.get("default"), dict | list) or result.get("default", 0) is None:
         result.pop("default", None)
     if "description" in result:
@@ -239,6 +248,8 @@ def _described(node: JsonObject) -> JsonObject:
 def files() -> dict[str, str]:
     """Each manifest by file name."""
     return {
-        f"{GROUP}_{kind.plural}.yaml": yaml.safe_dump(manifest(kind), sort_keys=False, width=120)
+        f"{GROUP}_{kind.plural}.yaml": yaml.safe_dump(
+            manifest(kind), sort_keys=False, width=120, allow_unicode=True
+        )
         for kind in KINDS
     }

@@ -78,6 +78,11 @@ def check_catalog(catalog: ToolCatalog, path: str = "spec") -> list[Finding]:
         if first.setdefault(tool.name, where) != where:
             message = f"the tool {tool.name!r} is defined already, at {first[tool.name]}"
             findings.append(Finding(f"{where}.name", message))
+        if tool.name.isupper():
+            message = (
+                f"{tool.name!r} is spelt like a task type, whose approval is another right; use small letters"
+            )
+            findings.append(Finding(f"{where}.name", message))
         findings += _schema(f"{where}.inputSchema", tool.input_schema)
         findings += _schema(f"{where}.outputSchema", tool.output_schema)
         findings += _env(f"{where}.run.container.env", tool.run.container.env)
