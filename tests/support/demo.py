@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 
-from tests.cluster.settings import REPOSITORY, ClusterError
+from tests.cluster.settings import DEFAULT_NAME, REPOSITORY, ClusterError
 from tests.cluster.shell import say
 
 from .environment import Environment, environment, install
@@ -58,7 +58,7 @@ def _story(env: Environment) -> None:
   openworld tree {name} -n {NAMESPACE}
   openworld ledger {name} -n {NAMESPACE}
 
-`make demo-down` removes it."""
+`make demo-down{"" if env.name == DEFAULT_NAME else f" CLUSTER_NAME={env.name}"}` removes it."""
     )
 
 
