@@ -9,6 +9,7 @@ import pytest
 
 from tests.cluster import backends, leftovers, node, packages, pki, processes
 from tests.cluster.settings import ClusterError, settings
+from tests.cluster.shell import wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -97,11 +98,11 @@ def test_a_process_is_found_by_its_mark_and_only_in_its_own_cluster() -> None:
     pid = processes.alive(one, "etcd")
     assert pid is not None
     (one.root / "etcd.pid").unlink()
-    assert pid in processes.marked(one, "etcd")
+    wait_for("the process's mark", lambda: pid in processes.marked(one, "etcd"), seconds=10)
     assert processes.marked(two, "etcd") == []
     assert processes.marked(one, "apiserver") == []
     processes.stop(one, "etcd")
-    assert processes.marked(one, "etcd") == []
+    wait_for("the end of both processes", lambda: processes.marked(one, "etcd") == [], seconds=10)
 
 
 def test_a_component_that_died_is_told_with_the_end_of_its_log() -> None:
