@@ -153,7 +153,7 @@ def test_the_page_tells_each_kind_of_signal_as_a_verb() -> None:
 @pytest.fixture(scope="module")
 def kubectl() -> Iterator[Kubectl]:
     """An API server of its own: installing and removing must not disturb the other tests."""
-    cluster = LocalCluster("openworld-helm")
+    cluster = LocalCluster(f"helm-{os.getpid()}")
     try:
         cluster.up(control_plane_only=True)
         yield Kubectl(cluster.kubeconfig())
