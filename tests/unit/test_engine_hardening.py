@@ -254,3 +254,57 @@ def test_agents_count_as_jobs_and_their_retries_are_their_own() -> None:
     propose(w, {**item, "ref": "x"}, {**item, "ref": "y"}, {**item, "ref": "z", "retry": {"count": 100}})
     assert w.of_type("ProposalJudged")[0]["items"][2]["decision"] == "Denied"
     assert w.jobs.keys() == {"triage__1__x"}
+
+
+def test_a_report_completes_neither_a_person_s_task_nor_a_child_s() -> None:
+    w = world({"ref": "h", "type": "HUMAN"}).step().completes("h", {"forged": True})
+    assert w.statuses == {"h": "InProgress"}
+    w = world({"ref": "s", "type": "SUB_WORKFLOW", "subWorkflowParam": {"name": "other"}})
+    w.define("Workflow", "other", {"tasks": [{"ref": "x", "type": "HUMAN"}]}).step().completes(
+        "s", {"forged": True}
+    )
+    assert w.statuses == {"s": "InProgress"}
+
+
+def test_stricter_terms_ask_again() -> None:
+    late = {
+        "name": "two",
+        "decision": "RequireApproval",
+        "approval": {"count": 3},
+        "when": "now > timestamp('2027-01-15T08:10:00Z')",
+    }
+    w = agent_world({"rules": [{"name": "one", "decision": "RequireApproval"}, late]})
+    propose(w, {"ref": "x", "type": "look", "input": {}})
+    w.advance(1200)
+    w.approve("triage__1__x")
+    assert w.jobs == {}
+    assert w.of_type("ApprovalRequested")[1]["approval"]["count"] == 3
+
+
+def test_a_retry_that_runs_stays_wanted_through_a_pause() -> None:
+    w = world({"ref": "x", "type": "a"}).step().fails("x").advance(10)
+    seq = w.jobs["x"].seq
+    w.signal("Pause")
+    assert w.jobs["x"].seq == seq
+
+
+def test_a_policy_that_is_gone_does_not_loosen_the_budget() -> None:
+    w = agent_world({"limits": {"turns": 1}, "rules": []})
+    del w.definitions[next(key for key in w.definitions if key[1] == "p")]
+    propose(w, {"type": "look", "input": {}})
+    assert "BudgetExceeded: turns used 1 of 1" in w.state.reason
+
+
+def test_a_failure_deep_inside_stops_what_follows() -> None:
+    inner: dict[str, Any] = {"ref": "p", "type": "a", "permissive": True}
+    for level in ("s2", "s1"):
+        inner = {
+            "ref": level,
+            "type": "SWITCH",
+            "expression": "v",
+            "input": {"v": "x"},
+            "decisionCases": {"x": [inner]},
+        }
+    w = world(inner, {"ref": "after", "type": "b"}).step().fails("p", terminal=True)
+    assert w.statuses["after"] == "Skipped"
+    assert w.phase is Phase.FAILED

@@ -65,6 +65,7 @@ def fail_attempt(
             terminal=terminal,
             fact=fact,
             output=output,
+            usage=usage,
         )
         return
     p.emit(kind, ref=task.ref, attempt=task.attempt, reason=reason, willRetry=True, usage=usage, facts=facts)

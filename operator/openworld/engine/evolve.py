@@ -106,8 +106,8 @@ def _started(state: State, event: JsonObject, at_ms: int) -> None:
 
 
 @_on(EventType.EXECUTION_PAUSED)
-def _paused(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: ARG001
-    state.phase, state.paused_by = Phase.PAUSED, event["by"]
+def _paused(state: State, event: JsonObject, at_ms: int) -> None:
+    state.phase, state.paused_by, state.paused_at_ms = Phase.PAUSED, event["by"], at_ms
 
 
 @_on(EventType.EXECUTION_RESUMED)

@@ -72,7 +72,7 @@ def _attempt(p: Pass, seq: int) -> TaskState | None:
 
 def _report(p: Pass, fact: Report) -> None:
     task = _attempt(p, fact.seq)
-    if task is None:
+    if task is None or task.type not in (TaskType.SIMPLE, TaskType.AGENT):
         p.refuse(fact, "the attempt it reports on is over", ref=p.state.by_seq.get(fact.seq))
         return
     if fact.status is ReportStatus.FAILED or fact.status is ReportStatus.FAILED_WITH_TERMINAL_ERROR:
@@ -185,7 +185,7 @@ def _job_ended(p: Pass, fact: JobEnded) -> None:
 
 def _child_ended(p: Pass, fact: ChildEnded) -> None:
     task = _attempt(p, fact.seq)
-    if task is None:
+    if task is None or task.type is not TaskType.SUB_WORKFLOW:
         return
     if fact.phase is Phase.COMPLETED:
         p.emit(

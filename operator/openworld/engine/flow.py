@@ -200,6 +200,8 @@ def _start_ready(p: Pass) -> None:
     if state.paused_by:
         return
     for scope_id in list(state.open_scopes):
+        if state.is_final:
+            return
         scope = state.scopes[scope_id]
         for definition, blame in list(unreachable(state, scope)):
             p.emit(

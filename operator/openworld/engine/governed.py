@@ -100,18 +100,19 @@ def _is_approved(p: Pass, scope: Scope, item: ItemVerdict, verdict: Verdict, tas
     subject = _subject(p, item, task_input)
     if subject is None:
         return False
+    approval = item.approval or Approval()
+    terms = approval.model_dump(mode="json", by_alias=True)
     shown = item_digest(
         execution_uid=p.state.uid,
         ref=ref,
         generation=0,
-        resolved_input={"input": task_input, "subject": subject},
+        resolved_input={"input": task_input, "subject": subject, "rule": item.rule, "approval": terms},
         tool_digest=item.tool_digest,
         policy_digests=[value for _, value in verdict.policies],
     )
     existing = p.state.tasks.get(ref)
     if existing is not None and existing.gate is not None and existing.gate.digest == shown:
         return not existing.gate.is_open
-    approval = item.approval or Approval()
     p.emit(
         EventType.APPROVAL_REQUESTED,
         ref=ref,
@@ -120,7 +121,7 @@ def _is_approved(p: Pass, scope: Scope, item: ItemVerdict, verdict: Verdict, tas
         itemDigest=shown,
         rule=item.rule,
         reason=item.reason or None,
-        approval=approval.model_dump(mode="json", by_alias=True),
+        approval=terms,
         input=task_input,
         subject=subject or None,
         expiresAt=rfc3339(p.now_ms + approval.timeout_seconds * 1000),
@@ -189,6 +190,8 @@ def judge_proposal(p: Pass, task: TaskState) -> None:
             problem = "output breaks the agent's outputSchema: " + "; ".join(
                 f"{v.path}: {v.message}" for v in broken
             )
+    is_usable = all(source.policy is not None for source in question.policies)
+    limits = verdict.limits if is_usable else p.state.limits
     accepted = [i for i in verdict.items if i.decision is not Decision.DENIED and i.task is not None]
     p.emit(
         EventType.PROPOSAL_JUDGED,
@@ -199,7 +202,7 @@ def judge_proposal(p: Pass, task: TaskState) -> None:
         problem=problem or None,
         answer=answer,
         nothingAllowed=not accepted and answer is None,
-        limits=verdict.limits.model_dump(mode="json", by_alias=True),
+        limits=limits.model_dump(mode="json", by_alias=True),
         counts=dict(verdict.counts),
         **_sources(verdict),
     )

@@ -49,11 +49,15 @@ def close_if_done(state: State, scope: Scope) -> None:
     while not scope.closed and scope.remaining == 0 and scope.open_children == 0:
         scope.closed = True
         state.open_scopes.pop(scope.id, None)
-        if scope.owner is not None:
-            state.tasks[scope.owner].open_scopes -= 1
+        owner = state.tasks[scope.owner] if scope.owner is not None else None
+        if owner is not None:
+            owner.open_scopes -= 1
         if scope.parent is None:
             return
+        is_broken = owner is not None and owner.failed_inside and owner.type not in FORKS
         scope = state.scopes[scope.parent]
+        if is_broken and scope.owner is not None and not scope.feedback:
+            state.tasks[scope.owner].failed_inside = True
         scope.open_children -= 1
 
 

@@ -160,6 +160,7 @@ class State:
     ended_at_ms: int | None = None
     limits: Limits = field(default_factory=Limits)
     paused_by: str = ""
+    paused_at_ms: int = 0
     variables: JsonObject = field(default_factory=dict)
     output: JsonObject | None = None
     tasks: dict[str, TaskState] = field(default_factory=dict)

@@ -25,13 +25,13 @@ class AgentTask(TaskKind):
     def follow(self, p: Pass, task: TaskState) -> None:
         """Start the first turn, or after a turn whose items have all ended: answer, give up, or go on."""
         turn = task.turn
-        if turn is None:
-            self._start_turn(p, task, 1)
-            return
         if p.now_ms >= _budget_ends_ms(p.state):
             limit = p.state.limits.duration_seconds
             seconds = (p.now_ms - p.state.started_at_ms) // 1000
             self._exceeded(p, task, "durationSeconds", seconds, limit)
+            return
+        if turn is None:
+            self._start_turn(p, task, 1)
             return
         if not turn.judged or task.open_scopes:
             return

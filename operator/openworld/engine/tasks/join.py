@@ -5,6 +5,7 @@ from __future__ import annotations
 from openworld.api import Task, TaskStatus
 from openworld.engine.decide import Pass
 from openworld.engine.endings import fail_task
+from openworld.engine.scopes import FORKS
 from openworld.engine.state import TaskState
 from openworld.engine.views import joined_refs
 from openworld.ledger import EventType
@@ -29,7 +30,8 @@ class JoinTask(TaskKind):
                 continue
             if not joined.status.is_final or joined.open_scopes:
                 return
-            if joined.status is not TaskStatus.SKIPPED and not joined.status.is_success:
+            is_broken = joined.failed_inside and joined.type not in FORKS
+            if is_broken or (joined.status is not TaskStatus.SKIPPED and not joined.status.is_success):
                 failed.append(joined)
             if joined.output:
                 output[ref] = joined.output
