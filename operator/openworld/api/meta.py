@@ -66,11 +66,3 @@ class NamedReference(Strict):
     """A reference to an object of the same namespace; references never cross namespaces."""
 
     name: DnsName = Field(description="Name of the object.")
-
-
-class ResourceKind(Strict):
-    """What Kubernetes needs to know of a kind besides its schema."""
-
-    kind: str
-    plural: str
-    short: str

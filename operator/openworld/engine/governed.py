@@ -72,7 +72,7 @@ def _must_judge(p: Pass, scope: Scope, definition: Task) -> bool:
 
 
 def _binds_all(p: Pass) -> bool:
-    return any(s.policy is not None and s.policy.scope is PolicyScope.ALL for s in _policies(p) or ())
+    return any(s.policy is not None and s.policy.scope is PolicyScope.ALL for s in policies(p) or ())
 
 
 def _has_access_answers(p: Pass, verdict: Verdict) -> bool:
@@ -253,7 +253,8 @@ def catalogs(p: Pass, names: list[str]) -> tuple[CatalogSource, ...] | None:
     return tuple(found) if len(found) == len(names) else None
 
 
-def _policies(p: Pass) -> tuple[PolicySource, ...] | None:
+def policies(p: Pass) -> tuple[PolicySource, ...] | None:
+    """The policies that bind this execution as they stand now, or None while they are looked up."""
     workflow = p.state.workflow
     if workflow is None or workflow.policy_ref is None:
         return ()
@@ -262,11 +263,6 @@ def _policies(p: Pass) -> tuple[PolicySource, ...] | None:
         return None
     model = answer.model if isinstance(answer.model, Policy) else None
     return (PolicySource(answer.name, answer.digest, model, answer.problem),)
-
-
-def policies(p: Pass) -> tuple[PolicySource, ...] | None:
-    """The policies that bind this execution as they stand now, or None while they are looked up."""
-    return _policies(p)
 
 
 def _question(
@@ -286,7 +282,7 @@ def _question(
     if agent_digest:
         name, model = state.agents[agent_digest]
         agent = AgentSource(name, agent_digest, model)
-    binding = _policies(p)
+    binding = policies(p)
     known = catalogs(p, list(agent.agent.catalogs if agent is not None else workflow.catalogs))
     if binding is None or known is None:
         return None
