@@ -7,6 +7,7 @@ may stand in its way (to fail it, or to let somebody else write first).
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -172,7 +173,12 @@ class ApiServerDouble(Client):
 
 def _matches(body: JsonObject, selector: str) -> bool:
     labels = body["metadata"].get("labels") or {}
-    for part in filter(None, selector.split(",")):
+    for part in filter(None, re.split(r",(?![^(]*\))", selector)):
+        name, among, values = part.partition(" in ")
+        if among:
+            if labels.get(name) not in values.strip("()").split(","):
+                return False
+            continue
         name, equals, value = part.partition("=")
         if name not in labels or (equals and labels[name] != value):
             return False

@@ -49,7 +49,7 @@ def test_a_failed_attempt_is_retried_after_its_delay_and_then_fails_the_executio
     assert w.jobs == {}
     w.advance(0.1)
     assert w.jobs["one"].attempt == 1
-    assert w.jobs["one"].previous_seq == first
+    assert w.jobs["one"].earlier == (first,)
     w.fails("one", "no luck again")
     assert w.phase is Phase.FAILED
     assert w.state.reason == "task one failed: no luck again"

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from openworld.api import Phase, ReportStatus
+from openworld.api import Phase, ReportStatus, SignalType
 from openworld.engine.desire import desired
-from openworld.engine.facts import Report
+from openworld.engine.facts import Report, Signaled, SuspendSet
+from openworld.engine.projection import project
 from tests.support.world import World, world
 from tests.unit.test_engine_agent import agent_world, propose
 
@@ -18,7 +19,7 @@ ALL = {
         {
             "name": "t",
             "decision": "Allow",
-            "match": {"types": ["HUMAN", "AGENT", "SUB_WORKFLOW", "FORK_JOIN_DYNAMIC"]},
+            "match": {"types": ["HUMAN", "AGENT", "SUB_WORKFLOW"]},
         },
     ]
 }
@@ -308,3 +309,99 @@ def test_a_failure_deep_inside_stops_what_follows() -> None:
     w = world(inner, {"ref": "after", "type": "b"}).step().fails("p", terminal=True)
     assert w.statuses["after"] == "Skipped"
     assert w.phase is Phase.FAILED
+
+
+def approved_hand_off() -> World:
+    """An agent's hand-off to the Agent `helper`, approved, in its first turn."""
+    policy = {"rules": [{"name": "r", "match": {"types": ["AGENT"]}, "decision": "RequireApproval"}]}
+    w = agent_world(policy).define("Agent", "helper", w_agent("first"))
+    propose(w, {"ref": "h", "type": "AGENT", "input": {"agent": "helper", "goal": "g"}})
+    return w
+
+
+def w_agent(instructions: str) -> dict[str, Any]:
+    """An Agent."""
+    script = {"configMapName": "s"}
+    model = {"provider": "scripted", "script": script}
+    return {"instructions": instructions, "model": model, "catalogs": ["tools"]}
+
+
+def test_an_approved_agent_is_the_approved_one_in_every_turn() -> None:
+    w = approved_hand_off().approve("triage__1__h")
+    w.define("Agent", "helper", w_agent("second"))
+    w.completes("triage__1__h", proposal={"tasks": [{"type": "nope"}]})
+    context = w.jobs["triage__1__h"].context
+    assert context is not None
+    assert (context["turn"], context["agent"]["instructions"]) == (2, "first")
+
+
+def test_an_agent_that_changed_between_approval_and_start_does_not_run() -> None:
+    w = approved_hand_off()
+    gate = w.task("triage__1__h").gate
+    assert gate is not None
+    w.signal("Pause").approve("triage__1__h")
+    w.define("Agent", "helper", w_agent("second"))
+    w.signal("Resume")
+    assert "triage__1__h" not in w.jobs
+    assert len(w.of_type("ApprovalRequested")) == 2
+
+
+def test_a_child_is_told_which_definition_was_approved() -> None:
+    policy = {"rules": [{"name": "r", "match": {"types": ["SUB_WORKFLOW"]}, "decision": "RequireApproval"}]}
+    w = agent_world(policy).define("Workflow", "wipe", {"tasks": [{"ref": "z", "type": "HUMAN"}]})
+    propose(w, {"ref": "s", "type": "SUB_WORKFLOW", "input": {"name": "wipe", "version": 1}})
+    w.approve("triage__1__s")
+    child = w.children["triage__1__s"]
+    shown = w.of_type("ApprovalRequested")[0]["subject"]["digest"]
+    assert (child.version, child.workflow_digest) == (1, shown)
+    parent = {"name": "run-0", "uid": "u", "ref": "s", "seq": 3, "depth": 1}
+    task = {"ref": "x", "type": "HUMAN"}
+    for digest, phase in ((shown, Phase.RUNNING), ("sha256:0", Phase.FAILED)):
+        w = world(task, spec={"parent": {**parent, "workflowDigest": digest}})
+        w.define("Workflow", "main", {"tasks": [{"ref": "z", "type": "HUMAN"}]}).step()
+        assert w.phase is phase
+    assert w.state.reason == "Changed: Workflow 'main' is not the one that was approved any more"
+    w = world(task, spec={"workflowRef": {"name": "main", "version": 2}}).step()
+    assert w.state.reason == "Workflow 'main' has version 1, not 2"
+
+
+def test_a_person_cannot_resume_what_spec_suspend_holds() -> None:
+    w = world({"ref": "x", "type": "a", "retryCount": 0}, {"ref": "y", "type": "b"}).step()
+    w.signal("Pause").completes("x", {})
+    w.step(
+        SuspendSet(suspend=True),
+        Signaled("s2", SignalType.RESUME, "bob@example.com", name="resume-1"),
+    )
+    assert (w.phase, w.jobs) == (Phase.PAUSED, {})
+    assert w.types()[-2:] == ["ExecutionPaused", "ExecutionResumed"]
+    w.signal("Resume")
+    assert (
+        w.of_type("FactRefused")[0]["reason"] == "the execution is paused by spec.suspend; set that to false"
+    )
+    w.step(SuspendSet(suspend=False))
+    assert (w.phase, list(w.jobs)) == (Phase.RUNNING, ["y"])
+
+
+def test_tokens_of_any_worker_count() -> None:
+    w = world({"ref": "x", "type": "a"}, {"ref": "y", "type": "b"}).step()
+    w.completes("x", {}, usage={"tokensIn": 5, "tokensOut": 2})
+    assert w.state.tokens == 7
+
+
+def test_control_flow_is_not_judged_but_what_it_leads_to_is() -> None:
+    policy = {"scope": "All", "rules": [{"name": "r", "match": {"tools": ["a"]}, "decision": "Allow"}]}
+    branches = [[{"ref": "x", "type": "a"}], [{"ref": "v", "type": "SET_VARIABLE", "input": {"k": 1}}]]
+    w = governed(
+        {"ref": "f", "type": "FORK_JOIN", "forkTasks": branches}, {"ref": "w", "type": "WAIT"}, policy=policy
+    )
+    w.step()
+    assert w.jobs.keys() == {"x"}
+    w.completes("x", {})
+    assert (
+        "no rule of policy 'p' allows task type WAIT; a rule may, with match.types: [WAIT]" in w.state.reason
+    )
+
+
+def test_a_pending_retry_is_what_a_run_waits_for() -> None:
+    w = world({"ref": "x", "type": "a"}).step().fails("x")
+    assert project(w.state, w.events)["waitingFor"] == "retry of x at 2027-01-15T08:00:10.000Z"

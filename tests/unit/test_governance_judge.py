@@ -53,7 +53,7 @@ def test_each_item_gets_its_own_verdict() -> None:
             "decision": "Denied",
             "check": "policy",
             "rule": "default-deny",
-            "reason": "no rule of policy 'p' allows it",
+            "reason": "no rule of policy 'p' allows tool 'note'",
             "tool": "note",
             "toolDigest": verdicts[1].tool_digest,
         },

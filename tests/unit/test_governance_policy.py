@@ -43,7 +43,7 @@ def test_where_no_rule_matches_the_answer_is_deny() -> None:
         Decision.DENIED,
         "policy",
         "default-deny",
-        "no rule of policy 'p' allows it",
+        "no rule of policy 'p' allows tool 'look'",
     )
 
 
@@ -209,7 +209,7 @@ def test_an_allow_rule_that_cannot_be_evaluated_does_not_allow() -> None:
     assert (verdict.decision, verdict.rule, verdict.reason) == (
         Decision.DENIED,
         "default-deny",
-        "no rule of policy 'p' allows it (rule 'yes' cannot be evaluated: "
+        "no rule of policy 'p' allows tool 'look' (rule 'yes' cannot be evaluated: "
         'NOT_FOUND: Key not found in map : "gone")',
     )
 
@@ -374,7 +374,7 @@ def test_an_auditing_policy_records_what_it_would_have_said_and_allows() -> None
         "p/ask: NeedsApproval: rule 'ask' of policy 'p' wants a person's approval"
     )
     assert only(question({"mode": "Audit"}), LOOK).audited == (
-        "p/default-deny: Denied: no rule of policy 'p' allows it"
+        "p/default-deny: Denied: no rule of policy 'p' allows tool 'look'"
     )
     assert "audited" not in only(question({"mode": "Audit", "rules": [rule()]}), LOOK).record()
 
@@ -506,3 +506,9 @@ def test_the_guide_names_every_field_and_its_default() -> None:
     for model in (Policy, Rule, Match, Approval):
         for field in model.model_fields.values():
             assert f"{field.alias}`" in text
+
+
+@pytest.mark.parametrize("kind", ["SWITCH", "FORK_JOIN_DYNAMIC", "JOIN"])
+def test_a_rule_about_control_flow_is_refused_since_nothing_would_read_it(kind: str) -> None:
+    with pytest.raises(ValueError, match=f"{kind} is control flow and is not judged"):
+        Policy.model_validate({"rules": [rule(match={"types": [kind]})]})

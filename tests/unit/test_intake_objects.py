@@ -356,6 +356,20 @@ def test_a_report_of_a_pod_of_another_owner_is_refused() -> None:
     assert refusal.reason == f"the pod {POD} does not belong to the Job of the attempt"
 
 
+@pytest.mark.parametrize(
+    "owner", [None, {"kind": "Job", "name": "other", "uid": "job-1", "controller": True}]
+)
+def test_of_a_job_that_is_gone_the_name_must_do(owner: dict[str, Any] | None) -> None:
+    foreign = pod()
+    foreign["metadata"]["ownerReferences"] = [owner] if owner else []
+    refusal = read_result(result(), execution="run-1", execution_uid=UID, pod=foreign, job=None)
+    assert isinstance(refusal, Refusal)
+    named = {"kind": "Job", "name": names.job_name(UID, 7), "uid": "job-1", "controller": True}
+    foreign["metadata"]["ownerReferences"] = [named]
+    report = read_result(result(), execution="run-1", execution_uid=UID, pod=foreign, job=None)
+    assert isinstance(report, Report)
+
+
 def test_a_malformed_report_is_a_terminal_failure_that_names_the_field() -> None:
     report = take(result(output=[1]))
     assert isinstance(report, Report)

@@ -16,8 +16,10 @@ from openworld.controller.scripts import ScriptRunner
 from openworld.controller.settings import Fencing, Settings
 from openworld.controller.stores import ObjectKey
 from openworld.controller.world import World, set_right
-from openworld.kube import TooLarge, Unavailable
+from openworld.kube import Forbidden, TooLarge, Unavailable
+from openworld.kube.errors import from_response
 from openworld.kube.resources import (
+    CONFIG_MAPS,
     EVENTS,
     EXECUTIONS,
     JOBS,
@@ -446,6 +448,25 @@ def test_the_next_attempt_waits_until_the_pods_of_the_one_before_are_over() -> N
     assert going["metadata"]["name"] == f"{job['metadata']['name']}-abcde"
 
 
+def test_an_attempt_waits_for_all_before_it_and_not_for_the_last_alone() -> None:
+    bench = Bench().workflow(retry={"count": 2, "delaySeconds": 0}, timeoutSeconds=60).execution().go()
+    (first,) = bench.jobs
+    bench.pod(first)  # its node is lost: the pod runs on, whatever the record says
+    bench.go()
+    bench.now_ms += 60_000
+    bench.go()
+    assert bench.events[-2:] == ["TaskTimedOut", "RetryScheduled"]
+    bench.now_ms += 60_000
+    bench.go()
+    assert bench.events[-2:] == ["TaskTimedOut", "RetryScheduled"]
+    bench.go()
+    assert [event for event in bench.events if event == "RetryScheduled"] == ["RetryScheduled"] * 2
+    assert len(bench.api.made("POST", "/jobs")) == 1
+    bench.pod(first, phase="Failed", exitCode=137, reason="Error")
+    bench.go()
+    assert len(bench.api.made("POST", "/jobs")) == 2
+
+
 def test_an_attempt_that_waits_for_an_image_is_removed_once_it_is_given_up() -> None:
     bench = Bench().workflow().execution().go()
     (job,) = bench.jobs
@@ -459,6 +480,108 @@ def test_an_attempt_that_waits_for_an_image_is_removed_once_it_is_given_up() -> 
     assert failed["reason"] == f"ImageUnavailable: {why}"
     bench.go()
     assert job["metadata"]["uid"] not in {j["metadata"]["uid"] for j in bench.jobs}
+
+
+def test_a_start_that_comes_too_late_says_what_it_waited_for() -> None:
+    bench = Bench().workflow(timeoutSeconds=5).execution().go()
+    pod = bench.pod(bench.jobs[0], phase="Pending")
+    state = {"waiting": {"reason": "ImagePullBackOff", "message": "not present"}}
+    pod["status"] |= {"containerStatuses": [{"name": "task", "state": state}]}
+    bench.api.put(PODS, "team", pod["metadata"]["name"], status=pod["status"])
+    bench.go()
+    assert bench.events[-1] == "TaskScheduled"
+    bench.now_ms += 5_000
+    bench.go()
+    failed = bench.run["status"]["ledger"]["events"][-2]
+    assert failed["reason"].startswith("ImageUnavailable: the image example/lookup:1 cannot be pulled")
+
+
+def refuse(status: int, reason: str) -> Callable[[Request], None]:
+    """A hook by which the API server refuses what it is asked."""
+
+    def hook(request: Request) -> None:
+        raise from_response(status, {"reason": reason, "message": "no such thing"}, request.path)
+
+    return hook
+
+
+def test_a_job_that_the_api_server_refuses_ends_its_attempt_and_nothing_else() -> None:
+    fork = [[{"ref": "one", "type": "lookup", "permissive": True}], [{"ref": "two", "type": "lookup"}]]
+    bench = Bench().workflow({"ref": "f", "type": "FORK_JOIN", "forkTasks": fork}).execution().watch()
+    bench.api.hooks.append(once("POST", "/jobs", refuse(422, "Invalid")))
+    bench.reconcile()
+    assert [job["metadata"]["annotations"][names.REF] for job in bench.jobs] == ["two"]
+    assert len(bench.reconciler.queue) == 1
+    bench.go()
+    failed = next(e for e in bench.run["status"]["ledger"]["events"] if e["type"] == "TaskFailed")
+    assert (failed["ref"], failed["status"]) == ("one", "FailedWithTerminalError")
+    assert failed["reason"].startswith("Refused: ")
+    assert failed["reason"].endswith("no such thing")
+    assert len(bench.api.made("POST", "/jobs")) == 1
+
+
+def test_a_right_that_is_missing_may_be_granted_until_the_grace_is_over() -> None:
+    bench = Bench().workflow().execution().watch()
+
+    def forbid(request: Request) -> None:
+        if request.method == "POST" and request.path.endswith("/jobs"):
+            refuse(403, "Forbidden")(request)
+
+    bench.api.hooks.append(forbid)
+    bench.reconcile()
+    assert bench.events[-1] == "TaskScheduled"
+    assert bench.wakes_in == pytest.approx(2)
+    bench.now_ms += 60_000
+    bench.go().go()
+    assert bench.run["status"]["reason"].startswith("task look failed: Refused: ")
+    granted = Bench().workflow().execution().watch()
+    granted.api.hooks.append(once("POST", "/jobs", refuse(403, "Forbidden")))
+    granted.reconcile()
+    granted.now_ms += 2_000
+    granted.go()
+    assert len(granted.jobs) == 1
+
+
+def test_credentials_that_are_refused_are_no_attempts_fault() -> None:
+    bench = Bench().workflow().execution().watch()
+    bench.api.hooks.append(once("POST", "/jobs", refuse(401, "Unauthorized")))
+    with pytest.raises(Forbidden):
+        bench.reconcile()
+    bench.now_ms += 600_000
+    bench.go()
+    assert len(bench.jobs) == 1
+
+
+def test_a_child_that_the_api_server_refuses_fails_its_task() -> None:
+    bench = Bench()
+    bench.workflow({"ref": "deep", "type": "SUB_WORKFLOW", "subWorkflowParam": {"name": "main"}})
+    bench.execution().watch()
+    bench.api.hooks.append(once("POST", "/executions", refuse(422, "Invalid")))
+    bench.reconcile().reconcile()
+    assert bench.run["status"]["reason"].startswith("task deep failed: Refused: ")
+
+
+@pytest.mark.parametrize("theirs", [True, False])
+def test_an_input_under_the_name_of_a_large_input_must_be_that_input(theirs: bool) -> None:
+    half = "${workflow.input.half}"
+    bench = Bench().workflow({"ref": "look", "type": "lookup", "input": {"x": half, "y": half}})
+    spec = {
+        "workflowRef": {"name": "main"},
+        "requestedBy": "alice@example.com",
+        "input": {"half": "y" * 70_000},
+    }
+    bench.api.put(EXECUTIONS, "team", "run-1", spec=spec)
+    bench.api.hooks.append(once("POST", "/jobs", away))
+    with pytest.raises(Unavailable):
+        bench.go()
+    name = names.job_name(bench.uid, 1)
+    if theirs:
+        bench.api.put(CONFIG_MAPS, "team", name, data={"task.json": '{"input": {"x": "another"}}'})
+    bench.now_ms += 5_000
+    bench.restart()
+    bench.go().go()
+    assert len(bench.jobs) == (0 if theirs else 1)
+    assert ("NameTaken: a ConfigMap" in bench.run["status"].get("reason", "")) is theirs
 
 
 def test_a_forged_report_changes_nothing_and_is_told_to_people() -> None:

@@ -127,9 +127,10 @@ def define(function: Callable[..., Any], options: Options) -> Tool:
         ToolDefinitionError: A parameter has no hint, or a hint has no JSON Schema.
     """
     name = options.name or function.__name__
-    if not NAME.fullmatch(name):
+    if not NAME.fullmatch(name) or name.isupper():
         raise ToolDefinitionError(
-            f"{name}: a tool's name is a letter or _, then letters, digits, _ and -, up to 64"
+            f"{name}: a tool's name is a letter or _, then letters, digits, _ and -, up to 64; "
+            "names all in capitals are task types"
         )
     summary, documented = _docstring(inspect.getdoc(function) or "")
     hints = get_type_hints(function, include_extras=True)

@@ -60,12 +60,21 @@ class ParentReference(Strict):
     ref: TaskRef = Field(description="The parent's SUB_WORKFLOW task.")
     seq: int = Field(ge=0, description="Sequence number of the event that scheduled it.")
     depth: int = Field(ge=1, le=20, description="How many executions are above this one.")
+    workflow_digest: str | None = Field(
+        default=None, description="SHA-256 of the Workflow that was approved; another is not run."
+    )
+
+
+class WorkflowReference(NamedReference):
+    """The Workflow to run."""
+
+    version: int | None = Field(default=None, ge=1, description="Run exactly this version, or fail.")
 
 
 class Execution(Strict):
     """A run. Everything but `suspend` is immutable."""
 
-    workflow_ref: NamedReference | None = Field(default=None, description="The Workflow to run.")
+    workflow_ref: WorkflowReference | None = Field(default=None, description="The Workflow to run.")
     workflow: Workflow | None = Field(default=None, description="Or an inline definition.")
     input: JsonObject = Field(default_factory=dict, description="Input of the run.")
     requested_by: str = Field(

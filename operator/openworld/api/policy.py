@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from .meta import Condition, Seconds, Strict, ToolName
 from .toolcatalog import Effect
@@ -36,14 +36,30 @@ class RuleDecision(StrEnum):
     DENY = "Deny"
 
 
+#: Task types that reach people, time or other definitions. Control flow (FORK_JOIN, SWITCH, INLINE, …)
+#: only decides what comes next; each task that it leads to is judged itself.
+JUDGED = (TaskType.HUMAN, TaskType.WAIT, TaskType.SUB_WORKFLOW, TaskType.AGENT)
+
+
 class Match(Strict):
     """Which items a rule is about: each given list must contain the item's value."""
 
     tools: list[ToolName] = Field(default_factory=list, description="Names of tools.")
     effects: list[Effect] = Field(default_factory=list, description="Effects of tools.")
     types: list[TaskType] = Field(
-        default_factory=list, description="Task types other than SIMPLE, for example HUMAN or WAIT."
+        default_factory=list, description="Task types: SIMPLE (any tool), HUMAN, WAIT, SUB_WORKFLOW, AGENT."
     )
+
+    @field_validator("types")
+    @classmethod
+    def _are_judged(cls, types: list[TaskType]) -> list[TaskType]:
+        for one in types:
+            if one not in (TaskType.SIMPLE, *JUDGED):
+                raise ValueError(
+                    f"{one.value} is control flow and is not judged, only the tasks it leads to are; "
+                    f"types may name SIMPLE, {', '.join(JUDGED)}"
+                )
+        return types
 
 
 class Approval(Strict):

@@ -62,8 +62,8 @@ class EnvVar(Strict):
 class Resources(Strict):
     """Compute resources of a container, as Kubernetes quantities."""
 
-    requests: dict[str, str] = Field(default_factory=dict, description="Guaranteed: cpu, memory.")
-    limits: dict[str, str] = Field(default_factory=dict, description="Upper bounds: cpu, memory.")
+    requests: dict[str, str | int] = Field(default_factory=dict, description="Guaranteed: cpu, memory.")
+    limits: dict[str, str | int] = Field(default_factory=dict, description="Upper bounds: cpu, memory.")
 
 
 class Container(Strict):

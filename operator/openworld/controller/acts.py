@@ -8,20 +8,29 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from openworld.api import JsonObject, Phase, SignalType
 from openworld.engine.desire import desired
 from openworld.engine.facts import Ending, Fact, JobEnded, Signaled
 from openworld.engine.outside import Desired, DesiredChild, DesiredJob
-from openworld.kube import AlreadyExists, Client, Conflict, NotFound
+from openworld.kube import AlreadyExists, Client, Conflict, Forbidden, Invalid, NotFound, TooLarge
 from openworld.kube.resources import CONFIG_MAPS, EXECUTIONS, JOBS, PODS
 from openworld.ledger import rfc3339
 
 from . import names
 from .executions import Executions, Loaded
 from .intake import is_finished, is_over, is_stuck
-from .jobs import Owner, build_child, build_input, build_job, spec_digest, task_document
+from .jobs import (
+    Owner,
+    build_child,
+    build_input,
+    build_job,
+    holds_same_input,
+    spec_digest,
+    task_document,
+)
 from .settings import Fencing, Settings
 from .stores import Held, ObjectKey, key_of
 from .world import World, uid_in
@@ -29,8 +38,11 @@ from .world import World, uid_in
 logger = logging.getLogger(__name__)
 
 FAST_PATH_SECONDS = 1.0
+UNAUTHORIZED = 401
 #: How soon an attempt that waits for the pods of the one before looks again, should an event be lost.
 PREVIOUS_RECHECK_MS = 5_000
+#: How soon a Job or child is tried again that a missing right or a quota has refused.
+REFUSED_RECHECK_MS = 2_000
 _RESUME_TRIES = 5
 
 
@@ -78,9 +90,29 @@ class Actor:
             again += await self._keep_or_stop(loaded, want, job, is_wanted=seq in wanted, now_ms=now_ms)
         for seq, missing in wanted.items():
             if seq not in held:
-                again += await self._create(loaded, missing, written_at, now_ms)
-        await self._children(loaded, want)
+                with self._refusals(loaded, seq, now_ms, again):
+                    again += await self._create(loaded, missing, written_at, now_ms)
+        again += await self._children(loaded, want, now_ms)
         return min(again, default=None)
+
+    @contextmanager
+    def _refusals(self, loaded: Loaded, seq: int, now_ms: int, again: list[int]) -> Iterator[None]:
+        """What the API server refuses to create ends that attempt alone, with the server's own words.
+
+        A missing right or a full quota may be set right, so it has as long as an image has.
+        """
+        try:
+            yield
+        except (Invalid, TooLarge, Forbidden) as error:
+            if error.status == UNAUTHORIZED:  # the operator's own credentials: nothing the attempt could mend
+                raise
+            logger.warning("%s", error.message)
+            due = _scheduled_ms(loaded, seq) + self._settings.image_pull_grace_seconds * 1000
+            if isinstance(error, Forbidden) and now_ms < due:
+                again.append(min(due, now_ms + REFUSED_RECHECK_MS))
+                return
+            fact_id = f"{loaded.state.uid}/{seq}/refused"
+            self._tell(loaded.key, JobEnded(id=fact_id, seq=seq, ending=Ending.REFUSED, reason=error.message))
 
     async def _keep_or_stop(
         self, loaded: Loaded, want: Desired, job: Held, *, is_wanted: bool, now_ms: int
@@ -125,14 +157,16 @@ class Actor:
         self, loaded: Loaded, job: DesiredJob, written_at: float | None, now_ms: int
     ) -> list[int]:
         state = loaded.state
-        if job.previous_seq is not None and not await self._is_clear(loaded, job.previous_seq):
+        if job.earlier and not await self._is_clear(loaded, job.earlier):
             return [now_ms + PREVIOUS_RECHECK_MS]
         owner = Owner.of(state)
         deadline = rfc3339(now_ms + job.deadline_seconds * 1000)
         document = task_document(owner, job, deadline)
         large = build_input(owner, job, document)
-        if large is not None:
-            await self._client.create_if_absent(CONFIG_MAPS, state.namespace, large)
+        if large is not None and not await self._has_input(large):
+            reason = f"a ConfigMap {large['metadata']['name']} exists that is not this attempt's input"
+            self._name_taken(loaded, job.seq, large["metadata"]["name"], reason)
+            return []
         fast = (
             self._settings.fencing is Fencing.FAST
             and written_at is not None
@@ -149,21 +183,17 @@ class Actor:
             await self._resume(loaded, created, now_ms)
         return []
 
-    async def _is_clear(self, loaded: Loaded, previous_seq: int) -> bool:
-        """Whether the attempt before has no pod any more that runs or may run. Asks the API server."""
+    async def _is_clear(self, loaded: Loaded, earlier: tuple[int, ...]) -> bool:
+        """Whether no attempt before has a pod that runs or may run. Asks the API server."""
         state = loaded.state
-        name = names.job_name(state.uid, previous_seq)
-        labels = f"{names.EXECUTION_UID}={state.uid},{names.SEQ}={previous_seq}"
+        seqs = ",".join(map(str, earlier))
+        labels = f"{names.EXECUTION_UID}={state.uid},{names.SEQ} in ({seqs})"
         pods = (await self._client.list(PODS, state.namespace, labels=labels)).items
-        if any(not is_over(pod) for pod in pods):
+        if not all(map(is_over, pods)):
             return False
-        if pods:
-            return True
-        try:
-            job = await self._client.get(JOBS, state.namespace, name)
-        except NotFound:
-            return True
-        return is_finished(job)
+        have_run = {names.seq_of(pod) for pod in pods}
+        jobs = (await self._client.list(JOBS, state.namespace, labels=labels)).items
+        return all(is_finished(job) or names.seq_of(job) in have_run for job in jobs)
 
     async def _adopt(self, loaded: Loaded, job: DesiredJob, now_ms: int) -> None:
         """A Job of the name exists: ours to go on with, or somebody else's and the attempt's end."""
@@ -180,12 +210,20 @@ class Actor:
                 f"a Job {name} exists that is not this attempt's (its owner, {names.SEQ} or "
                 f"{names.SPEC_DIGEST} differs); delete it and run the execution again"
             )
-            fact_id = f"{existing['metadata']['uid']}/taken"
-            self._tell(loaded.key, JobEnded(id=fact_id, seq=job.seq, ending=Ending.NAME_TAKEN, reason=reason))
+            self._name_taken(loaded, job.seq, existing["metadata"]["uid"], reason)
             return
         self._world.jobs.put(existing)
         if existing["spec"].get("suspend"):
             await self._resume(loaded, existing, now_ms)
+
+    async def _has_input(self, wanted: JsonObject) -> bool:
+        """Create the ConfigMap of a large input. False when one of its name holds anything else."""
+        namespace = wanted["metadata"]["namespace"]
+        found, created = await self._client.create_if_absent(CONFIG_MAPS, namespace, wanted)
+        return created or (found.get("immutable") is True and holds_same_input(found, wanted))
+
+    def _name_taken(self, loaded: Loaded, seq: int, by: str, reason: str) -> None:
+        self._tell(loaded.key, JobEnded(id=f"{by}/taken", seq=seq, ending=Ending.NAME_TAKEN, reason=reason))
 
     async def _resume(self, loaded: Loaded, job: JsonObject, now_ms: int) -> None:
         """Let a suspended Job run, if the record, read again now, still wants it."""
@@ -217,15 +255,18 @@ class Actor:
             return
         raise OutrunError(f"the Job {metadata['name']} keeps changing while it is resumed")
 
-    async def _children(self, loaded: Loaded, want: Desired) -> None:
+    async def _children(self, loaded: Loaded, want: Desired, now_ms: int) -> list[int]:
+        again: list[int] = []
         children = self._world.executions.of(ObjectKey(loaded.state.namespace, loaded.state.uid))
         held = {child.body["spec"]["parent"]["seq"]: child for child in children}
         for child in want.children:
             if child.seq not in held:
-                await self._create_child(loaded, child)
+                with self._refusals(loaded, child.seq, now_ms, again):
+                    await self._create_child(loaded, child)
         for seq, running in held.items():
             if seq in want.stop and not running.gone:
                 self._stop_child(loaded, seq, running.body)
+        return again
 
     async def _create_child(self, loaded: Loaded, child: DesiredChild) -> None:
         owner = Owner.of(loaded.state)
@@ -234,10 +275,7 @@ class Actor:
         if not created and names.controller_of(existing).get("uid") != owner.uid:
             name = existing["metadata"]["name"]
             reason = f"an execution {name} exists that is not this task's; delete it and run again"
-            fact_id = f"{existing['metadata']['uid']}/taken"
-            self._tell(
-                loaded.key, JobEnded(id=fact_id, seq=child.seq, ending=Ending.NAME_TAKEN, reason=reason)
-            )
+            self._name_taken(loaded, child.seq, existing["metadata"]["uid"], reason)
             return
         # Held from now on, so its watch event will be no news: it must be woken here.
         self._world.executions.put(existing)
@@ -256,3 +294,9 @@ class Actor:
                 payload={"reason": "the task of the parent execution that started it was canceled"},
             ),
         )
+
+
+def _scheduled_ms(loaded: Loaded, seq: int) -> int:
+    """When an attempt could first have been created."""
+    task = loaded.state.tasks[loaded.state.by_seq[seq]]
+    return max(task.scheduled_at_ms, task.not_before_ms)

@@ -72,7 +72,7 @@ def read_result(
         return refuse(f"its name belongs to no pod of the execution {execution}")
     if pod is not None and pod["metadata"]["uid"] != spec.get("podUID"):
         return refuse(f"podUID is {spec.get('podUID')!r}, but the pod {pod_name} has another uid")
-    if pod is not None and job is not None and names.controller_of(pod).get("uid") != job["metadata"]["uid"]:
+    if pod is not None and not _belongs(pod, job, names.job_name(execution_uid, seq)):
         return refuse(f"the pod {pod_name} does not belong to the Job of the attempt")
     labelled = names.labels_of(result).get(names.SEQ)
     if labelled is not None and labelled != str(seq):
@@ -105,6 +105,14 @@ def read_result(
         usage=spec.get("usage"),
         pod=pod_name,
     )
+
+
+def _belongs(pod: JsonObject, job: JsonObject | None, job_name: str) -> bool:
+    """Whether a pod is the Job's; of a Job that is gone, its name must do."""
+    controller = names.controller_of(pod)
+    if job is not None:
+        return bool(controller.get("uid") == job["metadata"]["uid"])
+    return (controller.get("kind"), controller.get("name")) == ("Job", job_name)
 
 
 def read_signal(signal: JsonObject, *, execution_uid: str) -> Signaled | Refusal:

@@ -68,6 +68,8 @@ def _milestone(event: JsonObject) -> Milestone | None:
 
 def _judged(event: JsonObject) -> str:
     decisions = [item.get("decision") for item in event.get("items") or ()]
+    if not decisions:
+        return event.get("problem") or "the answer was given"
     parts = [f"{decisions.count('Allowed')} allowed", f"{decisions.count('Denied')} denied"]
     if decisions.count("NeedsApproval"):
         parts.append(f"{decisions.count('NeedsApproval')} need approval")

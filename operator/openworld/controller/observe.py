@@ -14,6 +14,7 @@ from openworld.api import JsonObject
 from openworld.engine.desire import desired
 from openworld.engine.facts import Ending, Fact, JobEnded, Signaled, SuspendSet
 from openworld.engine.state import State
+from openworld.engine.tasks import deadline_ms
 from openworld.kube import Client, NotFound
 from openworld.kube.resources import JOBS, PODS, TASK_RESULTS
 from openworld.ledger import epoch_ms
@@ -139,21 +140,26 @@ class Observer:
             for pod in self._world.pods.of(uid_in(held.body, held.body["metadata"]["uid"]))
             if not pod.gone or has_said_its_end(pod.body)
         ]
-        reading = self._read(held, pods, seq, now_ms, certain=False)
+        reading = self._read(state, held, pods, seq, now_ms, certain=False)
         if reading.doubtful:
             if await self._late_report(loaded, held.body, pods, seen):
                 return
             fresh = await self._fresh_pods(held.body, pods)
-            reading = self._read(held, fresh, seq, now_ms, certain=True)
+            reading = self._read(state, held, fresh, seq, now_ms, certain=True)
         seen.read(reading)
 
-    def _read(self, held: Held, pods: list[JsonObject], seq: int, now_ms: int, *, certain: bool) -> Reading:
+    def _read(
+        self, state: State, held: Held, pods: list[JsonObject], seq: int, now_ms: int, *, certain: bool
+    ) -> Reading:
+        task = state.tasks[state.by_seq[seq]]
+        due = deadline_ms(state, task)
+        is_due = due is not None and now_ms >= due  # what it waits for says more than that it came too late
         return read_job(
             held.body,
             pods,
             seq=seq,
             now_ms=now_ms,
-            image_grace_ms=self._settings.image_pull_grace_seconds * 1000,
+            image_grace_ms=0 if is_due else self._settings.image_pull_grace_seconds * 1000,
             certain=certain,
             gone=held.gone,
         )

@@ -29,7 +29,7 @@ def desired(state: State, now_ms: int) -> Desired:
         if task.not_before_ms > now_ms:
             times.append(task.not_before_ms)
             continue
-        if state.paused_by and task.not_before_ms > state.paused_at_ms:
+        if state.is_paused and task.not_before_ms > state.paused_at_ms:
             continue
         for thing in tasks.of(task.type).desired(state, task):
             if isinstance(thing, DesiredJob):

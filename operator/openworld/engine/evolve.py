@@ -6,7 +6,6 @@ Whatever was judged or computed stands in the event, so a replay needs no script
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from openworld.api import Agent, JsonObject, Phase, Task, TaskStatus, TaskType, Tool, Workflow
 from openworld.api.policy import Limits
@@ -15,6 +14,9 @@ from openworld.ledger import EventType, epoch_ms
 
 from .scopes import close_if_done, open_scope
 from .state import ROOT, Gate, Scope, State, TaskState, Turn
+
+#: Who pauses and resumes when `spec.suspend` is set.
+BY_SPEC = "spec.suspend"
 
 Handler = Callable[[State, JsonObject, int], None]
 _HANDLERS: dict[EventType, Handler] = {}
@@ -107,12 +109,23 @@ def _started(state: State, event: JsonObject, at_ms: int) -> None:
 
 @_on(EventType.EXECUTION_PAUSED)
 def _paused(state: State, event: JsonObject, at_ms: int) -> None:
-    state.phase, state.paused_by, state.paused_at_ms = Phase.PAUSED, event["by"], at_ms
+    if not state.is_paused:
+        state.phase, state.paused_at_ms = Phase.PAUSED, at_ms
+    if event["by"] == BY_SPEC:
+        state.suspended = True
+    else:
+        state.paused_by = event["by"]
 
 
 @_on(EventType.EXECUTION_RESUMED)
-def _resumed(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: ARG001
-    state.phase, state.paused_by = Phase.RUNNING, ""
+def _resumed(state: State, event: JsonObject, at_ms: int) -> None:
+    if event["by"] == BY_SPEC:
+        state.suspended = False
+    else:
+        state.paused_by = ""
+    if state.is_paused:
+        return
+    state.phase = Phase.RUNNING
     for task in state.active_tasks():  # what was held back is not late
         if task.started_at_ms is None:
             task.scheduled_at_ms = at_ms
@@ -137,6 +150,8 @@ _HANDLERS[EventType.EXECUTION_TERMINATED] = _ended_as(Phase.TERMINATED)
 @_on(EventType.TASK_SCHEDULED)
 def _scheduled(state: State, event: JsonObject, at_ms: int) -> None:
     task = _enter(state, event, TaskStatus.SCHEDULED)
+    if task.gate is not None:
+        task.subject_digest = task.gate.subject_digest
     task.status, task.gate = TaskStatus.SCHEDULED, None
     task.seq, task.attempt = event["seq"], 0
     task.scheduled_at_ms = at_ms
@@ -183,14 +198,19 @@ def _task_started(state: State, event: JsonObject, at_ms: int) -> None:
 
 @_on(EventType.TASK_COMPLETED)
 def _completed(state: State, event: JsonObject, at_ms: int) -> None:
+    _count(state, event)
     _end(state, state.tasks[event["ref"]], TaskStatus.COMPLETED, event, at_ms)
+
+
+def _count(state: State, event: JsonObject) -> None:
+    usage = event.get("usage", {})
+    state.tokens += usage.get("tokensIn", 0) + usage.get("tokensOut", 0)
 
 
 @_on(EventType.TASK_FAILED)
 def _failed(state: State, event: JsonObject, at_ms: int) -> None:
     task = _enter(state, event, TaskStatus.FAILED)
-    usage = event.get("usage", {})
-    state.tokens += usage.get("tokensIn", 0) + usage.get("tokensOut", 0)
+    _count(state, event)
     if event.get("willRetry"):
         task.reason = event["reason"]
         return
@@ -221,7 +241,7 @@ def _skipped(state: State, event: JsonObject, at_ms: int) -> None:
 @_on(EventType.RETRY_SCHEDULED)
 def _retry(state: State, event: JsonObject, at_ms: int) -> None:
     task = state.tasks[event["ref"]]
-    task.previous_seq, task.seq = task.seq, event["seq"]
+    task.earlier, task.seq = (*task.earlier, task.seq), event["seq"]
     state.by_seq[task.seq] = task.ref
     task.attempt = event["attempt"]
     task.scheduled_at_ms, task.not_before_ms = at_ms, epoch_ms(event["notBefore"])
@@ -251,7 +271,7 @@ def _turn(state: State, event: JsonObject, at_ms: int) -> None:
     task.agent_digest = agent["digest"]
     if "definition" in agent:
         state.agents[agent["digest"]] = (agent["name"], Agent.model_validate(agent["definition"]))
-    task.previous_seq, task.seq = None, event["seq"]
+    task.earlier, task.seq = (), event["seq"]
     state.by_seq[task.seq] = task.ref
     task.attempt, task.scheduled_at_ms, task.not_before_ms = 0, at_ms, 0
     task.started_at_ms, task.pod = None, ""
@@ -266,8 +286,7 @@ def _proposal(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: ARG
     turn = task.turns[-1]
     turn.received, turn.proposal_id, turn.content = True, event["proposal"], event["content"]
     turn.output = event.get("output", {})
-    usage: dict[str, Any] = event.get("usage", {})
-    state.tokens += usage.get("tokensIn", 0) + usage.get("tokensOut", 0)
+    _count(state, event)
     state.proposals += 1
 
 
@@ -325,6 +344,7 @@ def _requested(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: AR
         count=approval["count"],
         not_requester=approval["notRequester"],
         expires_at_ms=epoch_ms(event["expiresAt"]),
+        subject_digest=event.get("subject", {}).get("digest", ""),
     )
 
 

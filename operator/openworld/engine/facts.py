@@ -39,6 +39,7 @@ class Ending(StrEnum):
     TIMED_OUT = "TimedOut"
     IMAGE = "ImageUnavailable"
     NAME_TAKEN = "NameTaken"
+    REFUSED = "Refused"
     LOST = "Lost"
 
 
@@ -47,7 +48,8 @@ class JobEnded:
     """A Job ended and no report of it exists (the shell has asked the API server).
 
     LOST means that nobody knows whether the container did its work (node lost, eviction, Job
-    deleted by someone). `reason` is a sentence for people.
+    deleted by someone). REFUSED and NAME_TAKEN mean that it (or a child execution) was never
+    created. `reason` is a sentence for people.
     """
 
     id: str

@@ -17,6 +17,7 @@ from .endings import (
     outcome_unknown,
     unsafe_to_repeat,
 )
+from .evolve import BY_SPEC
 from .facts import (
     ChildEnded,
     Ending,
@@ -115,6 +116,7 @@ def _complete_simple(p: Pass, task: TaskState, fact: Report) -> None:
         ref=task.ref,
         attempt=task.attempt,
         output=output,
+        usage=fact.usage,
         pod=fact.pod or None,
         facts=[fact.id],
     )
@@ -175,12 +177,11 @@ def _job_ended(p: Pass, fact: JobEnded) -> None:
     if fact.ending in (Ending.SUCCEEDED, Ending.LOST, Ending.TIMED_OUT) and unsafe_to_repeat(p, task):
         outcome_unknown(p, task, reason, fact=fact.id)
         return
-    terminal = fact.ending in (Ending.TERMINAL_ERROR, Ending.NAME_TAKEN)
+    terminal = fact.ending in (Ending.TERMINAL_ERROR, Ending.NAME_TAKEN, Ending.REFUSED)
     kind = EventType.TASK_TIMED_OUT if fact.ending is Ending.TIMED_OUT else EventType.TASK_FAILED
-    text = f"NameTaken: {reason}" if fact.ending is Ending.NAME_TAKEN else reason
-    if fact.ending is Ending.IMAGE:
-        text = f"ImageUnavailable: {reason}"
-    fail_attempt(p, task, text, kind=kind, terminal=terminal, fact=fact.id)
+    if fact.ending in (Ending.NAME_TAKEN, Ending.IMAGE, Ending.REFUSED):
+        reason = f"{fact.ending.value}: {reason}"
+    fail_attempt(p, task, reason, kind=kind, terminal=terminal, fact=fact.id)
 
 
 def _child_ended(p: Pass, fact: ChildEnded) -> None:
@@ -204,8 +205,7 @@ def _child_ended(p: Pass, fact: ChildEnded) -> None:
 
 
 def _suspend(p: Pass, fact: SuspendSet) -> None:
-    by_spec = "spec.suspend"
-    if fact.suspend and not p.state.paused_by:
-        p.emit(EventType.EXECUTION_PAUSED, by=by_spec)
-    elif not fact.suspend and p.state.paused_by == by_spec:
-        p.emit(EventType.EXECUTION_RESUMED, by=by_spec)
+    if fact.suspend and not p.state.suspended:
+        p.emit(EventType.EXECUTION_PAUSED, by=BY_SPEC)
+    elif not fact.suspend and p.state.suspended:
+        p.emit(EventType.EXECUTION_RESUMED, by=BY_SPEC)

@@ -93,8 +93,21 @@ def _workflow(p: Pass) -> tuple[Workflow | None, str, str, str]:
     answer = _definition(p, DefinitionKind.WORKFLOW, name)
     if answer is None:
         return None, "", name, ""
-    model = answer.model if isinstance(answer.model, Workflow) else None
-    return model, answer.digest, name, answer.problem
+    if not isinstance(answer.model, Workflow):
+        return None, answer.digest, name, answer.problem
+    return answer.model, answer.digest, name, _other_than_asked(p, answer.model, answer.digest)
+
+
+def _other_than_asked(p: Pass, workflow: Workflow, digest: str) -> str:
+    """What is wrong when the Workflow is not the one that was asked for, or approved for the parent."""
+    spec = p.state.spec
+    name = spec.workflow_ref.name if spec.workflow_ref else ""
+    wanted = spec.workflow_ref.version if spec.workflow_ref else None
+    if wanted is not None and workflow.version != wanted:
+        return f"Workflow {name!r} has version {workflow.version}, not {wanted}"
+    if spec.parent is not None and spec.parent.workflow_digest not in (None, digest):
+        return f"Changed: Workflow {name!r} is not the one that was approved any more"
+    return ""
 
 
 def _referenced(workflow: Workflow) -> list[tuple[DefinitionKind, str]]:
@@ -145,7 +158,7 @@ def _break_deadlock(p: Pass) -> None:
     """Nothing follows and nothing is waited for but JOINs: what they wait for can never start."""
     state = p.state
     active = state.active_tasks()
-    if p.needs or state.is_final or state.paused_by or any(t.type is not TaskType.JOIN for t in active):
+    if p.needs or state.is_final or state.is_paused or any(t.type is not TaskType.JOIN for t in active):
         return
     if active:
         refs = ", ".join(task.ref for task in active)
@@ -197,7 +210,7 @@ def _follow(p: Pass) -> None:
 
 def _start_ready(p: Pass) -> None:
     state = p.state
-    if state.paused_by:
+    if state.is_paused:
         return
     for scope_id in list(state.open_scopes):
         if state.is_final:

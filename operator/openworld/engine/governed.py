@@ -7,7 +7,7 @@ policy binds (authored tasks: only where the policy says `scope: All`) and whose
 from __future__ import annotations
 
 from openworld.api import JsonObject, Policy, Strict, Task, TaskStatus, TaskType, ToolCatalog
-from openworld.api.policy import Approval
+from openworld.api.policy import JUDGED, Approval
 from openworld.api.policy import Scope as PolicyScope
 from openworld.governance import (
     AgentSource,
@@ -66,9 +66,7 @@ def admit(p: Pass, scope: Scope, definition: Task, task_input: JsonObject) -> Js
 def _must_judge(p: Pass, scope: Scope, definition: Task) -> bool:
     if definition.type is TaskType.SIMPLE or scope.proposed:
         return True
-    if p.state.spec.workflow is not None:
-        return definition.type is not TaskType.JOIN
-    return _binds_all(p) and definition.type is not TaskType.JOIN
+    return definition.type in JUDGED and (p.state.spec.workflow is not None or _binds_all(p))
 
 
 def _binds_all(p: Pass) -> bool:

@@ -14,8 +14,8 @@ from openworld.api import Agent, JsonObject, Tool
 class DesiredJob:
     """One attempt of a tool, or one turn of an agent, as one Job.
 
-    Exactly one of `tool` and `agent` is set. `previous_seq` is the attempt before it: the Job is
-    created only when that attempt's Job has no active or terminating pod. `deadline_seconds` is
+    Exactly one of `tool` and `agent` is set. `earlier` are the attempts before it: the Job is
+    created only when none of their Jobs has an active or terminating pod. `deadline_seconds` is
     the Job's activeDeadlineSeconds, a backstop behind the engine's own timer.
     """
 
@@ -30,18 +30,24 @@ class DesiredJob:
     agent_name: str = ""
     turn: int | None = None
     context: JsonObject | None = None
-    previous_seq: int | None = None
+    earlier: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredChild:
-    """One child execution of a SUB_WORKFLOW task."""
+    """One child execution of a SUB_WORKFLOW task.
+
+    `version` and `workflow_digest` say which definition it must find, where that was asked for or
+    approved; it ends at once when it finds another.
+    """
 
     seq: int
     ref: str
     workflow_name: str
     input: JsonObject
     depth: int
+    version: int | None = None
+    workflow_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

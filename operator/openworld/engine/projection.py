@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from openworld.api import JsonObject, Phase, TaskStatus, TaskType
 from openworld.ledger import rfc3339
 
+from .evolve import BY_SPEC
 from .state import State, TaskState
 
 _LONGEST_REASON = 1000
@@ -60,8 +61,8 @@ def waiting_for(state: State) -> str:
     """A person or a timer that the run waits for, in a few words."""
     if state.is_final:
         return ""
-    if state.paused_by:
-        return f"resume (paused by {state.paused_by})"
+    if state.is_paused:
+        return f"resume (paused by {state.paused_by or BY_SPEC})"
     people = [
         f"approval of {task.ref} ({task.gate.tool})" if task.gate is not None else f"person: {task.ref}"
         for task in state.active_tasks()
@@ -69,6 +70,11 @@ def waiting_for(state: State) -> str:
     ]
     if people:
         return ", ".join(people[:3]) + (f" and {len(people) - 3} more" if len(people) > 3 else "")
+    active = state.active_tasks()
+    retries = [t for t in active if t.attempt and t.started_at_ms is None and t.not_before_ms]
+    if retries and len(retries) == len(active):
+        soonest = min(retries, key=lambda task: task.not_before_ms)
+        return f"retry of {soonest.ref} at {rfc3339(soonest.not_before_ms)}"
     timers = [t for t in state.active_tasks() if t.type is TaskType.WAIT]
     if timers and len(timers) == len(state.active):
         due = [t.wake_at_ms for t in timers if t.wake_at_ms is not None]

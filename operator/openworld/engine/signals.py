@@ -136,10 +136,10 @@ def _pause(p: Pass, fact: Signaled) -> str:
 
 
 def _resume(p: Pass, fact: Signaled) -> str:
+    if not p.state.paused_by and p.state.suspended:
+        return "the execution is paused by spec.suspend; set that to false"
     if not p.state.paused_by:
         return "the execution is not paused"
-    if p.state.paused_by == "spec.suspend":
-        return "the execution is paused by spec.suspend; set that to false"
     p.emit(EventType.EXECUTION_RESUMED, reason=_reason(fact), **_source(fact))
     return ""
 

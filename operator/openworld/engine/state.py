@@ -28,7 +28,7 @@ class Identity:
 
 @dataclass(slots=True)
 class Gate:
-    """A person's consent that a task waits for."""
+    """A person's consent that a task waits for; `subject_digest` is of the Agent or Workflow it is about."""
 
     digest: str
     tool: str
@@ -36,6 +36,7 @@ class Gate:
     count: int
     not_requester: bool
     expires_at_ms: int
+    subject_digest: str = ""
     approved_by: list[str] = field(default_factory=list)
 
     @property
@@ -62,17 +63,23 @@ class Turn:
     nothing_allowed: bool = False
     counts: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def denial(self) -> str:
+        """Why not all of it may run; empty when all may."""
+        denied = [item for item in self.verdict if item["decision"] == "Denied"]
+        return self.problem or "; ".join(f"{item['ref']}: {item['reason']}" for item in denied)
+
 
 @dataclass(slots=True)
 class TaskState:
-    """One task; a ref means its last attempt."""
+    """One task; a ref means its last attempt. `earlier` are the attempts before it, by seq."""
 
     definition: Task
     scope: str
     status: TaskStatus
     seq: int = -1
     attempt: int = 0
-    previous_seq: int | None = None
+    earlier: tuple[int, ...] = ()
     scheduled_at_ms: int = 0
     not_before_ms: int = 0
     started_at_ms: int | None = None
@@ -85,6 +92,7 @@ class TaskState:
     tool: str = ""
     tool_digest: str = ""
     agent_digest: str = ""
+    subject_digest: str = ""
     origin: JsonObject = field(default_factory=dict)
     wake_at_ms: int | None = None
     gate: Gate | None = None
@@ -159,6 +167,7 @@ class State:
     started_at_ms: int = 0
     ended_at_ms: int | None = None
     limits: Limits = field(default_factory=Limits)
+    suspended: bool = False
     paused_by: str = ""
     paused_at_ms: int = 0
     variables: JsonObject = field(default_factory=dict)
@@ -213,6 +222,11 @@ class State:
     def is_final(self) -> bool:
         """Whether nothing follows any more."""
         return self.phase.is_final
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing new may start, by a person's word or by `spec.suspend`."""
+        return self.suspended or bool(self.paused_by)
 
     @property
     def depth(self) -> int:

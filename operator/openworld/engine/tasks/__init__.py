@@ -44,7 +44,7 @@ def of(task_type: TaskType) -> TaskKind:
 
 def deadline_ms(state: State, task: TaskState) -> int | None:
     """When the present attempt of a task has taken too long (epoch, milliseconds)."""
-    if task.gate is not None or (state.paused_by and task.started_at_ms is None):
+    if task.gate is not None or (state.is_paused and task.started_at_ms is None):
         return None
     return of(task.type).deadline_ms(state, task)
 

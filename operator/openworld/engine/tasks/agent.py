@@ -51,20 +51,17 @@ class AgentTask(TaskKind):
         self._start_turn(p, task, turn.number + 1)
 
     def _start_turn(self, p: Pass, task: TaskState, number: int) -> None:
-        if p.state.paused_by:
+        if p.state.is_paused:
             return
         name = task.input.get("agent")
         if not isinstance(name, str) or not name:
             self._fail(p, task, "InvalidInput: inputParameters.agent must name an Agent")
             return
-        answer = p.ask(NeedDefinition(DefinitionKind.AGENT, name))
         policies = governed.policies(p)
-        if not isinstance(answer, Definition):
+        source = self._agent(p, task, name)
+        if source is None:
             return
-        if not isinstance(answer.model, Agent):
-            self._fail(p, task, answer.problem or f"Agent {name!r} cannot be used")
-            return
-        agent = answer.model
+        agent, agent_digest = source
         catalogs = governed.catalogs(p, list(agent.catalogs))
         if catalogs is None or policies is None or self._exceeds_budget(p, task, agent, number):
             return
@@ -95,8 +92,8 @@ class AgentTask(TaskKind):
                 "narrow context.include or context.historyTurns of the Agent",
             )
             return
-        pin = {"name": name, "digest": answer.digest}
-        known = answer.digest in p.state.agents
+        pin = {"name": name, "digest": agent_digest}
+        known = agent_digest in p.state.agents
         p.emit(
             EventType.TURN_STARTED,
             ref=task.ref,
@@ -105,6 +102,22 @@ class AgentTask(TaskKind):
             context=shown,
             contextDigest=digest(shown),
         )
+
+    def _agent(self, p: Pass, task: TaskState, name: str) -> tuple[Agent, str] | None:
+        """The Agent of the next turn: as it stands now, or as a person has approved it."""
+        approved = p.state.agents.get(task.subject_digest)
+        if approved is not None:
+            return approved[1], task.subject_digest
+        answer = p.ask(NeedDefinition(DefinitionKind.AGENT, name))
+        if not isinstance(answer, Definition):
+            return None
+        if not isinstance(answer.model, Agent):
+            self._fail(p, task, answer.problem or f"Agent {name!r} cannot be used")
+        elif task.subject_digest not in ("", answer.digest):
+            self._fail(p, task, f"Changed: Agent {name!r} is not the one that was approved any more")
+        else:
+            return answer.model, answer.digest
+        return None
 
     def _exceeds_budget(self, p: Pass, task: TaskState, agent: Agent, number: int) -> bool:
         limits = p.state.limits
@@ -154,7 +167,7 @@ class AgentTask(TaskKind):
             agent_name=name,
             turn=turn.number,
             context=turn.context,
-            previous_seq=task.previous_seq,
+            earlier=task.earlier,
         )
 
     def wake_ms(self, state: State, task: TaskState) -> int | None:  # noqa: ARG002

@@ -44,10 +44,8 @@ class DynamicForkTask(TaskKind):
             return
         if not turn.judged:
             return
-        denied = [item for item in turn.verdict if item["decision"] == "Denied"]
-        if task.turns[-1].content.get("tasks") and (turn.problem or denied):
-            why = turn.problem or "; ".join(f"{item['ref']}: {item['reason']}" for item in denied)
-            fail_task(p, task.ref, scope, f"ProposalDenied: {why}", terminal=True)
+        if turn.content.get("tasks") and turn.denial:
+            fail_task(p, task.ref, scope, f"ProposalDenied: {turn.denial}", terminal=True)
             return
         p.emit(EventType.TASK_COMPLETED, ref=task.ref, attempt=task.attempt, output={})
 

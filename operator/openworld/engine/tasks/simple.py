@@ -31,10 +31,8 @@ class SimpleTask(TaskKind):
         turn = task.turn
         if turn is None or not turn.judged:
             return
-        denied = [item for item in turn.verdict if item["decision"] == "Denied"]
-        if turn.problem or denied:
-            why = turn.problem or "; ".join(f"{item['ref']}: {item['reason']}" for item in denied)
-            fail_task(p, task.ref, p.state.scope_of(task), f"ProposalDenied: {why}", terminal=True)
+        if turn.denial:
+            fail_task(p, task.ref, p.state.scope_of(task), f"ProposalDenied: {turn.denial}", terminal=True)
             return
         p.emit(EventType.TASK_COMPLETED, ref=task.ref, attempt=task.attempt, output=turn.output)
 
@@ -49,7 +47,7 @@ class SimpleTask(TaskKind):
             idempotency_key=idempotency_key(state, task),
             deadline_seconds=tool.timeout_seconds + BACKSTOP_SECONDS,
             tool=tool,
-            previous_seq=task.previous_seq,
+            earlier=task.earlier,
         )
 
     def deadline_ms(self, state: State, task: TaskState) -> int | None:

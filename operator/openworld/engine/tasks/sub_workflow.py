@@ -37,6 +37,8 @@ class SubWorkflowTask(TaskKind):
         wanted = parameter.version
         if isinstance(answer.model, Workflow) and wanted is not None and answer.model.version != wanted:
             problem = f"Workflow {parameter.name!r} has version {answer.model.version}, not {wanted}"
+        if task.subject_digest not in ("", answer.digest):
+            problem = f"Changed: Workflow {parameter.name!r} is not the one that was approved any more"
         if p.state.depth + scope.depth + 1 > DEEPEST:
             problem = f"{DEEPEST} executions are nested already; is it an endless recursion?"
         if problem:
@@ -54,4 +56,6 @@ class SubWorkflowTask(TaskKind):
                 workflow_name=parameter.name,
                 input=task.input,
                 depth=state.depth + state.scope_of(task).depth + 1,
+                version=parameter.version,
+                workflow_digest=task.subject_digest,
             )

@@ -131,10 +131,18 @@ def _judged(
         return Ruling(
             Decision.ALLOWED, rule.name, reason, provisional=provisional, rules={rule.name: rule.wire()}
         )
-    reason = f"no rule of policy {policy!r} allows it"
+    reason = f"no rule of policy {policy!r} allows " + _cure(item)
     if errors:
         reason += " (" + "; ".join(errors) + ")"
     return Ruling(Decision.DENIED, DEFAULT_DENY, reason)
+
+
+def _cure(item: Item) -> str:
+    """What the item is called in a rule that would allow it."""
+    if item.task.type is not TaskType.SIMPLE:
+        kind = item.task.type.value
+        return f"task type {kind}; a rule may, with match.types: [{kind}]"
+    return f"tool {item.tool_name!r}"
 
 
 def _matching(rules: list[Rule], item: Item) -> Iterator[Rule]:

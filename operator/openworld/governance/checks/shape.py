@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from openworld.api import JsonObject, Task, TaskType
 from openworld.api.meta import Json
+from openworld.api.policy import JUDGED
 from openworld.api.workflow import SubWorkflowParam
 from openworld.governance.item import Item
 from openworld.governance.question import Question
@@ -28,7 +29,6 @@ PROPOSAL_KEYS = ("intent", "rationale", "tasks", "output", "atomic")
 ITEM_KEYS = ("ref", "type", "name", "input", "dependsOn", "optional", "retry")
 #: Conductor's long form, as dynamic forks carry it.
 LONG_KEYS = {"taskReferenceName": "ref", "inputParameters": "input"}
-PROPOSABLE = (TaskType.HUMAN, TaskType.WAIT, TaskType.SUB_WORKFLOW, TaskType.AGENT)
 _REF_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 _LONGEST_REF = 63
 
@@ -162,8 +162,8 @@ def _item(question: Question, index: int, raw: Json, refs: list[str]) -> Item | 
         name = kind
     if task_type is TaskType.SIMPLE and not name:
         return _no("type", "it names no tool: set type to the tool's name")
-    if task_type is not TaskType.SIMPLE and task_type not in PROPOSABLE:
-        return _no("type", f"tasks of type {kind} cannot be proposed; tools and {', '.join(PROPOSABLE)} can")
+    if task_type is not TaskType.SIMPLE and task_type not in JUDGED:
+        return _no("type", f"tasks of type {kind} cannot be proposed; tools and {', '.join(JUDGED)} can")
     given = fields.get("input", {})
     if not isinstance(given, dict):
         return _no("input", f"input must be an object, and is {_kind(given)}")
