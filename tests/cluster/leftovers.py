@@ -102,7 +102,8 @@ def _unescaped(point: str) -> str:
 
 
 def _kill_below(folder: Path) -> None:
-    for file in folder.rglob("cgroup.procs"):
+    for parent, _, _ in os.walk(folder):  # which passes over what goes while it walks; rglob does not
+        file = Path(parent, "cgroup.procs")
         try:
             pids = [int(word) for word in file.read_text().split()]
         except OSError:  # the cgroup went meanwhile
@@ -116,10 +117,9 @@ def _kill_below(folder: Path) -> None:
 
 def _cgroup_removed(folder: Path) -> bool:
     _kill_below(folder)
-    below = sorted(folder.rglob("*"), key=lambda path: -len(path.parts))
-    for path in [*(each for each in below if each.is_dir()), folder]:
+    for path, _, _ in os.walk(folder, topdown=False):
         try:
-            path.rmdir()
+            os.rmdir(path)
         except OSError:  # still busy: looked at again
             continue
     return not folder.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,25 @@ from tests.cluster.shell import wait_for
 @pytest.fixture(autouse=True)
 def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+
+def test_a_cgroup_that_goes_while_its_tree_is_walked_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pods = {1: tmp_path / "one", 2: tmp_path / "two"}
+    for pid, folder in pods.items():
+        folder.mkdir()
+        (folder / "cgroup.procs").write_text(f"{pid}\n")
+    monkeypatch.setattr(leftovers, "cgroups", lambda _: [tmp_path])
+    killed: list[int] = []
+
+    def kill(pid: int, _signal: int) -> None:
+        killed.append(pid)
+        shutil.rmtree(pods[3 - pid])
+
+    monkeypatch.setattr(leftovers.os, "kill", kill)
+    leftovers.kill_containers(settings("one", create=True))
+    assert len(killed) == 1
 
 
 def test_two_names_share_nothing() -> None:
