@@ -11,7 +11,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from openworld.cli.app import cli
-from openworld.cli.errors import MissingError
+from openworld.cli.errors import ForbiddenError, MissingError
 from openworld.cli.kinds import Kind
 from openworld.cli.session import Connection, Session
 from openworld.engine.projection import project
@@ -126,6 +126,8 @@ class FakeCluster:
     answer: dict[str, str] | None = None
     namespace: str = "team"
     watched: list[tuple[str, str, float | None]] = field(default_factory=list)
+    #: Kinds that the caller may create and not read.
+    unreadable: tuple[str, ...] = ()
 
     def put(self, body: dict[str, Any]) -> FakeCluster:
         self.objects[(body["kind"], body["metadata"]["name"])] = body
@@ -154,6 +156,8 @@ class FakeCluster:
 
     def watch(self, kind: Kind, name: str, seconds: float | None = None) -> Iterator[dict[str, Any]]:
         self.watched.append((kind.kind, name, seconds))
+        if kind.kind in self.unreadable:
+            raise ForbiddenError(f'forbidden: User "bob" cannot get resource "{kind.plural}"')
         yield self.get(kind, name)
         yield from self.changes.get((kind.kind, name), [])
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from openworld.cli.cluster import Cluster, connect
-from openworld.cli.errors import CliError, MissingError
+from openworld.cli.errors import CliError, ForbiddenError, MissingError
 from openworld.cli.kinds import EXECUTIONS
 from openworld.cli.session import Connection
 
@@ -233,6 +233,7 @@ def test_each_failure_is_one_sentence(
     with pytest.raises(CliError) as raised:
         cluster.get(EXECUTIONS, "r")
     assert raised.value.message == message
+    assert isinstance(raised.value, ForbiddenError) == (answer[0] == 403)
 
 
 def test_a_namespace_that_does_not_exist_is_told_in_the_servers_words(

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from openworld.cli.app import cli
-from openworld.cli.documents import UnreadableError, documents, parse
+from openworld.cli.documents import Dialect, UnreadableError, documents, parse
 
 CATALOG = """
 apiVersion: openworld.dev/v1alpha1
@@ -325,6 +325,106 @@ def test_an_inline_workflow_is_checked_at_its_place(folder: Folder) -> None:
     ]
 
 
+def test_an_expression_that_comes_before_its_task_is_a_warning(folder: Folder) -> None:
+    look = "{{ref: {}, type: look, input: {{service: {}}}}}"
+    case = "{ref: inner, type: look, input: {service: '${last.output.x}'}}"
+    folder.write(
+        w=workflow(
+            look.format("a", '"${b.output.x}"'),
+            look.format("b", '"${a.output.x}"'),
+            f"{{ref: s, type: SWITCH, expression: x, input: {{x: '${{inner.output.x}}'}}, defaultCase: [{case}]}}",
+            look.format("last", '"${inner.output.x}"'),
+        )
+    )
+    assert folder.findings() == [
+        "w.yaml:8: Workflow/main: spec.tasks[0].inputParameters.service: warning: ${b.output.x} refers to task 'b', "
+        "which comes later, at spec.tasks[1]: it is null here",
+        "w.yaml:10: Workflow/main: spec.tasks[2].inputParameters.x: warning: ${inner.output.x} refers to task "
+        "'inner', which comes later, at spec.tasks[2].defaultCase[0]: it is null here",
+        "w.yaml:10: Workflow/main: spec.tasks[2].defaultCase[0].inputParameters.service: warning: ${last.output.x} "
+        "refers to task 'last', which comes later, at spec.tasks[3]: it is null here",
+    ]
+    assert folder.lint().exit_code == 0
+    assert folder.lint("--strict").exit_code == 0
+
+
+def test_the_order_of_a_graph_and_of_branches_is_not_that_of_the_array(folder: Folder) -> None:
+    late = "{ref: b, type: look, input: {service: x}}"
+    folder.write(
+        w=workflow("{ref: a, type: look, input: {service: '${b.output.x}'}, dependsOn: [b]}", late),
+        v=workflow(
+            f"{{ref: f, type: FORK_JOIN, forkTasks: [[{{ref: a, type: look, input: {{service: '${{b.x}}'}}}}], [{late}]]}}",
+            "{ref: c, type: look, input: {service: '${f_join.output.a}'}}",
+            name="branches",
+        ),
+    )
+    assert folder.findings() == []
+
+
+STRICT = """
+apiVersion: openworld.dev/v1alpha1
+kind: Policy
+metadata: {name: p}
+spec:
+  scope: All
+  rules:
+  - {name: reads, match: {effects: [Read]}, decision: Allow}
+  - {name: nobody, match: {types: [WAIT]}, decision: Deny}
+"""
+
+
+def test_an_authored_task_that_its_policy_denies_in_every_run_is_a_warning(folder: Folder) -> None:
+    change = "  - {name: change, effect: Write, inputSchema: {type: object}, run: {container: {image: i}}}\n"
+    text = workflow(
+        "{ref: a, type: look, input: {service: x}}",
+        "{ref: b, type: change}",
+        "{ref: c, type: HUMAN}",
+        "{ref: d, type: WAIT, input: {duration: 1s}}",
+        "{ref: e, type: SET_VARIABLE, input: {x: 1}}",
+        head="  policyRef: {name: p}\n",
+    )
+    folder.write(catalog=CATALOG + change, p=STRICT, w=text)
+    said = "no rule of the policy 'p' allows"
+    denied = "so this task is denied in every run; a rule may, with"
+    assert folder.findings() == [
+        f"w.yaml:10: Workflow/main: spec.tasks[1]: warning: {said} the tool 'change', {denied} match.tools: [change]",
+        f"w.yaml:11: Workflow/main: spec.tasks[2]: warning: {said} the task type HUMAN, {denied} match.types: [HUMAN]",
+        f"w.yaml:12: Workflow/main: spec.tasks[3]: warning: {said} the task type WAIT, {denied} match.types: [WAIT]",
+    ]
+    assert folder.lint("--strict").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"scope: All": "scope: Proposed"},
+        {"scope: All": "scope: All\n  mode: Audit"},
+        {"decision: Deny": "decision: RequireApproval"},
+        {"match: {types: [WAIT]}, decision: Deny": "when: 'false', decision: RequireApproval"},
+    ],
+)
+def test_a_task_that_its_policy_may_let_pass_is_none(folder: Folder, more: dict[str, str]) -> None:
+    policy = STRICT
+    for old, new in more.items():
+        policy = policy.replace(old, new)
+    task = "{ref: d, type: WAIT, input: {duration: 1s}}"
+    folder.write(p=policy, w=workflow(task, head="  policyRef: {name: p}\n"))
+    assert folder.findings() == []
+
+
+def test_a_policy_binds_all_tasks_of_an_inline_workflow(folder: Folder) -> None:
+    run = (
+        "apiVersion: openworld.dev/v1alpha1\nkind: Execution\nmetadata: {name: run}\nspec:\n"
+        "  requestedBy: alice@example.com\n  workflow:\n    policyRef: {name: p}\n    tasks:\n"
+        "    - {ref: ask, type: HUMAN}\n"
+    )
+    folder.write(p=POLICY, run=run)
+    [finding] = folder.findings()
+    assert finding.startswith(
+        "run.yaml:9: Execution/run: spec.workflow.tasks[0]: warning: no rule of the policy 'p' allows the task type HUMAN"
+    )
+
+
 def test_a_script_that_is_no_proposal(folder: Folder) -> None:
     script = """
 apiVersion: v1
@@ -443,13 +543,98 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_yaml_is_read_as_kubernetes_reads_it() -> None:
-    assert parse("at: 2026-01-01\nanchor: &a {x: 1}\nmerged: {<<: *a, y: 2}\n") == {
+    assert parse("at: 2026-01-01\nanchor: &a {x: 1}\nmerged: {<<: *a, z: 2}\n") == {
         "at": "2026-01-01",
         "anchor": {"x": 1},
-        "merged": {"x": 1, "y": 2},
+        "merged": {"x": 1, "z": 2},
     }
     with pytest.raises(UnreadableError, match="more than one document"):
         parse("a: 1\n---\nb: 2\n")
     [document] = documents("f", "a:\n- b: 1\n  c d: 2\n")
     assert [document.line(path) for path in ("", "a", 'a[0]["c d"]', "a[0].none", "a[7]")] == [1, 1, 3, 2, 1]
     assert document.at('a[0]["c d"]') == 2
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        *((word, True) for word in ("y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "true", "TRUE")),
+        *((word, False) for word in ("n", "N", "no", "No", "NO", "off", "Off", "OFF", "false", "FALSE")),
+        *(
+            (word, word)
+            for word in ("tRue", "yEs", "1:30", "=", "_1", "1e", "0b102", "0o8", "1e400", "2026-01-01")
+        ),
+        *((word, None) for word in ("~", "null", "NULL", "")),
+        ("017", 15),
+        ("0o17", 15),
+        ("0x1F", 31),
+        ("-0b11", -3),
+        ("1_000", 1000),
+        ("08", 8),
+        ("1e3", 1000),
+        ("1.0", 1),
+        (".5", 0.5),
+        ("1e21", 1e21),
+        ("'y'", "y"),
+        ("!!str no", "no"),
+        ('!!bool "off"', False),
+    ],
+)
+def test_an_unquoted_word_is_what_kubectl_reads(word: str, value: object) -> None:
+    # Each pair is what sigs.k8s.io/yaml 1.6.0 makes of it.
+    read = parse(f"a: {word}")["a"]
+    assert (read, type(read)) == (value, type(value))
+
+
+def test_keys_are_text_and_numbers_are_those_of_json() -> None:
+    assert parse("{y: 1, 2: 2, 0x10: 3, 1.5: 4, false: 5}") == {
+        "true": 1,
+        "2": 2,
+        "16": 3,
+        "1.5": 4,
+        "false": 5,
+    }
+    for text, why in (
+        ("{y: 1, yes: 2}", "the key 'yes' is given twice"),
+        ("{1: 1, '1': 2}", "the key '1' is given twice"),
+        ("{~: 1}", "a key must be text"),
+        ("a: .inf", ".inf is not a number that JSON has"),
+        ("a: !!int x", "could not convert string to float"),
+    ):
+        with pytest.raises(UnreadableError, match=why):
+            parse(text)
+
+
+def test_an_agents_turn_is_read_as_the_agent_reads_it() -> None:
+    assert parse("{a: y, b: 1:30}", Dialect.PYTHON) == {"a": "y", "b": 90}
+
+
+def test_a_word_that_kubectl_reads_as_a_boolean_is_pointed_out(folder: Folder) -> None:
+    schema = "  inputSchema: {type: object, properties: {x: {type: number}, y: {type: number}}}\n"
+    task = "{ref: a, type: look, optional: yes, input: {service: 'y'}}"
+    folder.write(w=workflow(task, head=schema + "  variables: {answer: N}\n"))
+    assert folder.findings() == [
+        "w.yaml:6: Workflow/main: spec.inputSchema.properties.y: the key y is read as true by Kubernetes "
+        '(YAML 1.1): write "y"',
+        "w.yaml:7: Workflow/main: spec.variables.answer: warning: N is read as false by Kubernetes (YAML 1.1): "
+        'write false, or "N" if it is text',
+        "w.yaml:10: Workflow/main: spec.tasks[0].optional: warning: yes is read as true by Kubernetes "
+        '(YAML 1.1): write true, or "yes" if it is text',
+    ]
+    assert folder.lint().exit_code == 1
+
+
+def test_the_input_of_a_task_is_judged_with_kubectls_reading(folder: Folder) -> None:
+    folder.write(w=workflow("{ref: a, type: look, input: {service: y}}"))
+    assert [line.partition(": spec.")[2] for line in folder.findings()] == [
+        'tasks[0].input.service: warning: y is read as true by Kubernetes (YAML 1.1): write true, or "y" if it '
+        "is text",
+        "tasks[0].inputParameters.service: true is not of type \"string\" (inputSchema of the tool 'look')",
+    ]
+
+
+def test_words_of_other_peoples_files_are_not_our_business(folder: Folder) -> None:
+    folder.write(ci="on: {push: {}}\njobs: {}\n", looped="a: &a [*a, y]\n")
+    assert folder.findings() == []
+    folder.write(x=CATALOG.replace("spec:", "x: &a [*a, y]\nspec:"))
+    assert "x.yaml:4: ToolCatalog/tools: x[1]: warning: y is read as true" in "\n".join(folder.findings())

@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
+from openworld.cli.outline import outline
 from openworld.cli.plain import arguments, lines, one_line, value_text
 from openworld.cli.story import TELLERS, Line, Story, Tone
 from openworld.cli.times import age_text, duration_text, offset_text
+from openworld.controller.names import job_name
 from openworld.ledger import EventType, rfc3339
-from tests.support.world import START_MS
-from tests.unit.cli_double import NOW, oncall_done
+from tests.support.world import START_MS, World
+from tests.support.world import world as world_of
+from tests.unit.cli_double import NOW, execution, oncall_done, oncall_waiting
 
 #: An event of each type, who the line names, and what it says.
 EXAMPLES: dict[EventType, tuple[dict[str, Any], str, str]] = {
@@ -272,6 +275,56 @@ def test_escape_sequences_and_overrides_of_a_model_are_shown_not_obeyed() -> Non
     )
     assert not any(ord(char) < 32 or char in "\u202e\u2028" for char in line.text)
     assert "\\x1b[2J\\x1b]0;owned\\x07 ok\\u202egnp second line\\u2028" in line.text
+
+
+def test_an_agent_took_as_long_as_all_its_turns() -> None:
+    world = oncall_waiting()
+    world.approve("triage__2__rollback")
+    world.advance(1).completes("triage__2__rollback", {"to": "1"})
+    world.advance(10).started("triage")
+    world.advance(1).completes("triage", proposal={"output": {"cause": "deploy"}})
+    told = [line.text for line in Story().tell_all(world.events)]
+    assert "agent oncall completed in 15.0 s: {cause: deploy}" in told
+    assert "turn 3: agent oncall answered {cause: deploy}" in told
+    assert "accepted the answer" in told
+    assert outline(execution(world)).children[0].notes == ["15.0 s"]
+
+
+def failing(reason: str) -> World:
+    """A tool that fails twice: the second time for good."""
+    world = world_of({"ref": "a", "type": "a"}).step()
+    return world.fails("a", reason).advance(10).fails("a", reason)
+
+
+def test_a_failure_with_an_exit_code_names_the_log_of_each_attempt() -> None:
+    world = failing("the container ended with exit code 3")
+    told = [line.text for line in Story("uid-1", "team").tell_all(world.events)]
+    first, second = (job_name("uid-1", seq) for seq in (1, 3))
+    assert [text for text in told if text.startswith("a failed")] == [
+        "a failed: the container ended with exit code 3; it will be tried again; "
+        f"logs: kubectl logs job/{first} -n team",
+        f"a failed (attempt 2): the container ended with exit code 3; logs: kubectl logs job/{second} -n team",
+    ]
+    [node] = outline(execution(world)).children
+    assert node.notes == [
+        "attempt 2",
+        "the container ended with exit code 3",
+        f"logs: kubectl logs job/{second} -n team",
+    ]
+
+
+def test_a_failure_that_is_tolerated_names_its_log_too() -> None:
+    world = world_of({"ref": "a", "type": "a", "optional": True, "retryCount": 0}).step()
+    world.fails("a", "the container ended with exit code 3")
+    [node] = outline(execution(world)).children
+    assert node.status == "CompletedWithErrors"
+    assert node.notes[-1] == f"logs: kubectl logs job/{job_name('uid-1', 1)} -n team"
+
+
+def test_a_failure_that_says_why_names_no_log() -> None:
+    world = failing("no such host")
+    assert "kubectl" not in str(list(Story("uid-1", "team").tell_all(world.events)))
+    assert "kubectl" not in str(outline(execution(world)))
 
 
 def test_long_values_are_cropped() -> None:

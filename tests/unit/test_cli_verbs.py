@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,24 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
+from rich.console import Console
 
 from openworld.api import SignalType
+from openworld.api.crd import KINDS
 from openworld.cli import kinds
 from openworld.cli.app import VERBS, cli
 from openworld.cli.completions import for_kubectl
 from openworld.cli.errors import CliError
 from openworld.cli.outline import fitted, outline
 from openworld.cli.output import yaml_text
+from openworld.cli.session import Connection, Session
 from openworld.cli.verbs.signal import _TYPES
+from openworld.cli.verbs.tree import _follow
+from openworld.controller.names import job_name
 from openworld.kube import resources
-from tests.unit.cli_double import FakeCluster, execution, invoke, oncall, oncall_done, oncall_waiting
+from openworld.ledger import rfc3339
+from tests.support.world import START_MS
+from tests.unit.cli_double import NOW, FakeCluster, execution, invoke, oncall, oncall_done, oncall_waiting
 
 ACCEPTED = {"status": "True", "reason": "Accepted", "message": ""}
 
@@ -86,6 +94,14 @@ def test_run_refuses_inputs_that_are_none(args: tuple[str, ...], message: str) -
     assert (result.exit_code, result.stderr, c.created) == (1, f"Error: {message}\n", [])
 
 
+def test_an_input_file_that_is_not_yaml_is_named_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "input.yaml"
+    file.write_text("a: 1\nb: [1\nc: 2\n")
+    result = invoke(cluster(), "run", "main", "--input-file", str(file))
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: {file}:3 is neither JSON nor YAML: ")
+
+
 def test_run_takes_one_kind_of_input() -> None:
     result = invoke(cluster(), "run", "main", "-i", "a=1", "--input", "{}")
     assert result.exit_code == 2
@@ -122,7 +138,7 @@ def test_run_stops_waiting_in_time() -> None:
 def test_get_lists_and_shows() -> None:
     c = cluster(execution(oncall_done()), execution(oncall_waiting(), "run-2"))
     assert [line.split() for line in invoke(c, "get").output.splitlines()] == [
-        ["NAME", "WORKFLOW", "PHASE", "ACTIVE/DONE/TOTAL", "WAITING", "FOR", "AGE"],
+        ["NAME", "WORKFLOW", "PHASE", "ACTIVE/DONE/ALL", "WAITING-FOR", "AGE"],
         ["run-1", "main", "Completed", "0/4/4", "90s"],
         ["run-2", "main", "Running", "2/1/3", "approval", "of", "triage__2__rollback", "(rollback)", "90s"],
     ]
@@ -131,6 +147,13 @@ def test_get_lists_and_shows() -> None:
     listed = json.loads(invoke(c, "get", "-o", "json").output)
     assert (listed["kind"], len(listed["items"])) == ("List", 2)
     assert "NAMESPACE" in invoke(c, "get", "-A").output
+
+
+def test_get_has_the_columns_of_kubectl() -> None:
+    [kind] = [kind for kind in KINDS if kind.name == "Execution"]
+    columns = [name.upper() for name, _, _, priority in kind.columns if priority == 0]
+    head = invoke(cluster(execution(oncall_done())), "get").output.splitlines()[0]
+    assert head.split() == ["NAME", *columns]
 
 
 def test_get_says_what_is_not_there() -> None:
@@ -152,14 +175,79 @@ def test_an_execution_that_the_operator_has_not_seen_is_pending() -> None:
         "Pending",
         "0/0/0",
     ]
+    body["metadata"]["creationTimestamp"] = rfc3339(START_MS + 80_000)
     assert invoke(cluster(body), "tree", "run-1").output == "· run-1  workflow main  Pending\n"
     assert invoke(cluster(body), "ledger", "run-1").stderr == "run-1 has not started\n"
+
+
+HINT = (
+    "{}: Pending for more than 15 s and not begun. The operator may not be running, or may not serve the namespace "
+    "team (the chart's value `namespaces`). Look where it is installed:\n"
+    "  kubectl -n openworld-system get pods\n"
+    "  kubectl -n openworld-system set env deployment/openworld-operator --list | grep NAMESPACES\n"
+)
+
+
+def unserved(name: str = "run-1", after_seconds: float = 0) -> dict[str, Any]:
+    """An execution of that many seconds after the start that no operator has looked at; it is 90 s later."""
+    body = execution(oncall(), name)
+    del body["status"]
+    body["metadata"]["creationTimestamp"] = rfc3339(START_MS + round(after_seconds * 1000))
+    return body
+
+
+@pytest.mark.parametrize("verb", [("get",), ("get", "run-1"), ("tree", "run-1"), ("ledger", "run-1")])
+def test_an_execution_that_nobody_works_is_pointed_out(verb: tuple[str, ...]) -> None:
+    result = invoke(cluster(unserved()), *verb)
+    assert (result.exit_code, result.stderr.removesuffix("run-1 has not started\n")) == (
+        0,
+        HINT.format("run-1"),
+    )
+    assert "openworld-system" not in invoke(cluster(unserved(after_seconds=75)), *verb).stderr
+    assert "openworld-system" not in invoke(cluster(execution(oncall())), *verb).stderr
+
+
+def test_what_nobody_works_is_pointed_out_above_a_live_tree() -> None:
+    c = cluster(unserved())
+    c.changes[("Execution", "run-1")] = [execution(oncall_done())]
+    screen = io.StringIO()
+    session = Session(connect=lambda _: c, now=lambda: NOW)
+    _follow(session, Console(file=screen, force_terminal=True, width=200, color_system=None), "run-1")
+    assert screen.getvalue().count("kubectl -n openworld-system get pods") == 1
+
+
+def test_several_that_nobody_works_are_one_hint() -> None:
+    bodies = [unserved(f"r{number}") for number in range(5)]
+    result = invoke(cluster(*bodies, execution(oncall())), "get")
+    assert result.stderr == HINT.format("r0, r1, r2 and 2 more")
+
+
+def test_waiting_for_what_nobody_works_says_so_once_and_goes_on() -> None:
+    c = cluster()
+    c.changes[("Execution", "r")] = [unserved("r", 76), unserved("r", 76)]
+    result = invoke(c, "run", "main", "--name", "r", "--wait", "--timeout", "60")
+    assert result.stderr == HINT.format("r") + "Error: r is still Pending after 60 s; it goes on\n"
+    assert c.watched == [("Execution", "r", 15), ("Execution", "r", 45.0)]
+
+
+def test_following_what_nobody_works_says_so_at_once_and_only_once() -> None:
+    c = cluster(unserved())
+    c.changes[("Execution", "run-1")] = [unserved(), unserved()]
+    result = invoke(c, "ledger", "run-1", "--follow")
+    assert result.stderr == HINT.format("run-1") + "run-1 has not started\n"
+
+
+def test_what_begins_in_time_is_waited_for_without_a_word() -> None:
+    c = cluster()
+    c.changes[("Execution", "r")] = [unserved("r", 85), execution(oncall(), "r")]
+    result = invoke(c, "run", "main", "--name", "r", "--wait", "--timeout", "60")
+    assert result.stderr == "Error: r is still Running after 60 s; it goes on\n"
 
 
 def test_tree_shows_what_was_proposed_denied_and_approved() -> None:
     assert invoke(cluster(execution(oncall_done())), "tree", "run-1").output.splitlines() == [
         "✓ run-1  workflow main  Completed  output {id: INC-1}",
-        "├── ✓ triage  agent oncall  Completed",
+        "├── ✓ triage  agent oncall  Completed  19.1 s",
         "│   ├── • turn 1  p-1  look first",
         "│   │   └── ✓ triage__1__metrics  look(service=checkout)  Completed  rule reads: Reading is free.",
         "│   ├── • turn 2  p-2  go back",
@@ -215,6 +303,17 @@ def test_ledger_tells_follows_and_prints_raw() -> None:
     assert yaml.safe_load(invoke(c, "ledger", "run-1", "-o", "yaml").output) == world.events
 
 
+def test_ledger_names_the_job_whose_log_tells_more() -> None:
+    world = oncall_waiting()
+    world.approve("triage__2__rollback")
+    world.fails("triage__2__rollback", "the container ended with exit code 64", terminal=True)
+    c = cluster(execution(world))
+    seq = next(e["seq"] for e in world.of_type("TaskScheduled") if e["ref"] == "triage__2__rollback")
+    wanted = f"exit code 64; logs: kubectl logs job/{job_name('uid-1', seq)} -n team"
+    assert wanted in invoke(c, "ledger", "run-1").stdout
+    assert wanted in invoke(c, "tree", "run-1").stdout
+
+
 def test_ledger_follow_tells_every_event_once_up_to_the_end() -> None:
     done = oncall_done()
     c = cluster(execution(oncall()))
@@ -268,9 +367,48 @@ def test_approve_shows_the_recorded_item_asks_and_sends_its_digest() -> None:
 def test_reject_sends_a_rejection() -> None:
     c = cluster(execution(oncall_waiting()), answer=ACCEPTED)
     result = invoke(c, "reject", "run-1", "triage__2__rollback", "--yes", "--timeout", "5")
-    assert (result.exit_code, result.output) == (0, "triage__2__rollback (rollback) rejected\n")
+    assert (result.exit_code, result.output.splitlines()[-1]) == (
+        0,
+        "triage__2__rollback (rollback) rejected",
+    )
     assert c.created[0]["spec"]["type"] == "Reject"
     assert c.watched == [("Signal", "reject-x1", 5.0)]
+
+
+def test_what_is_approved_without_being_asked_is_shown_before_it_is_sent() -> None:
+    c = cluster(execution(oncall_waiting()))
+    shown = invoke(c, "approve", "run-1", "--yes").stdout.splitlines()
+    assert shown[:5] == [
+        "An item waits for a person:",
+        "  task:      triage__2__rollback",
+        "  tool:      rollback",
+        "  rule:      own-service",
+        "  why:       one person",
+    ]
+    assert shown[-3:] == ["  input:", "    service: checkout", "    to: '1'"]
+
+
+@pytest.mark.parametrize(
+    ("args", "sent"),
+    [
+        (("approve", "run-1", "--yes"), "triage__2__rollback (rollback) Approve sent"),
+        (("reject", "run-1", "--yes"), "triage__2__rollback (rollback) Reject sent"),
+        (("signal", "run-1", "Pause"), "run-1: Pause sent"),
+        (("terminate", "run-1"), "run-1: Terminate sent"),
+    ],
+)
+def test_who_may_send_and_not_read_is_told_that_it_was_sent(args: tuple[str, ...], sent: str) -> None:
+    c = cluster(execution(oncall_waiting()), answer=ACCEPTED)
+    c.unreadable = ("Signal",)
+    result = invoke(c, *args)
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, sent)
+    kind = sent.split()[-2].lower()
+    assert result.stderr == (
+        f"The signal {kind}-x1 was sent. The operator's answer cannot be read: you lack the verbs `get`, `list` and "
+        "`watch` on signals.openworld.dev in the namespace team (the role openworld-approver has them). "
+        "`openworld ledger run-1` shows what came of it.\n"
+    )
+    assert len(c.created) == 1
 
 
 def test_without_a_terminal_nothing_is_approved_unseen() -> None:
@@ -278,8 +416,9 @@ def test_without_a_terminal_nothing_is_approved_unseen() -> None:
     result = invoke(c, "approve", "run-1")
     assert (result.exit_code, result.stderr) == (
         1,
-        "Error: there is no terminal to ask on; look at the item and give --yes to approve it\n",
+        "Error: nothing was sent: there is no terminal to ask on; look at the item and give --yes to approve it\n",
     )
+    assert "  tool:      rollback\n" in result.stdout
     result = invoke(c, "approve", "run-1", terminal=True, typed="n\n")
     assert (result.exit_code, result.stderr) == (1, "Error: nothing was sent\n")
     assert c.created == []
@@ -396,8 +535,6 @@ def test_terminate() -> None:
 
 
 def test_connection_options_stand_before_or_after_the_verb_and_the_last_counts() -> None:
-    from openworld.cli.session import Connection, Session
-
     seen: list[Connection] = []
 
     def connect(connection: Connection) -> FakeCluster:

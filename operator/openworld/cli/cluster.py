@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from openworld.api import GROUP, JsonObject
 
-from .errors import CliError, MissingError
+from .errors import CliError, ForbiddenError, MissingError
 from .kinds import SELF_REVIEWS, Kind
 from .session import Connection
 
@@ -264,7 +264,7 @@ class ApiCluster:
                 "the API server does not accept your credentials; log in again, or choose --context"
             )
         if status == 403:
-            return CliError(f"forbidden: {said}")
+            return ForbiddenError(f"forbidden: {said}")
         if status in (409, 422):
             return CliError(f"refused: {said}")
         return CliError(f"the API server answered {status}: {said}")

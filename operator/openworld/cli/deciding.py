@@ -47,18 +47,18 @@ def decide(
     ref = _chosen(execution, ref)
     gate = execution["status"]["tasks"][ref]["approval"]
     item = recorded_item(execution, ref, gate)
+    click.echo(shown(ref, gate, item))
     if not yes and not session.has_terminal():
         raise CliError(
-            f"there is no terminal to ask on; look at the item and give --yes to {verb.lower()} it"
+            f"nothing was sent: there is no terminal to ask on; look at the item and give --yes to "
+            f"{verb.lower()} it"
         )
-    if not yes:
-        click.echo(shown(ref, gate, item))
-        if not click.confirm(f"{verb} this?"):
-            raise CliError("nothing was sent")
+    if not yes and not click.confirm(f"{verb} this?"):
+        raise CliError("nothing was sent")
     about = {"tool": gate["tool"], "itemDigest": gate["itemDigest"]}
     payload = {"reason": reason} if reason else None
-    send(session, execution, verb, ref=ref, payload=payload, about=about, timeout=timeout)
-    done = "approved" if verb == "Approve" else "rejected"
+    known = send(session, execution, verb, ref=ref, payload=payload, about=about, timeout=timeout)
+    done = {"Approve": "approved", "Reject": "rejected"}[verb] if known else f"{verb} sent"
     click.echo(f"{one_line(ref)} ({one_line(gate['tool'])}) {done}")
 
 

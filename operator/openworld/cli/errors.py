@@ -21,3 +21,7 @@ class CliError(click.ClickException):
 
 class MissingError(CliError):
     """The object, or its kind, does not exist."""
+
+
+class ForbiddenError(CliError):
+    """The caller lacks a right."""

@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 from openworld.api import JsonObject
 from openworld.ledger import EventType, epoch_ms
 
+from .logs import logs_text
 from .plain import one_line, value_text
-from .story import CROP, call_text, ruling_text
+from .story import BEGINS_AN_ATTEMPT, CROP, call_text, ruling_text
 from .times import duration_text
 
 PENDING, DENIED = "Pending", "Denied"
 #: Statuses after which nothing changes below a node.
 _OPEN = frozenset({PENDING, "Scheduled", "InProgress", "AwaitingApproval", "Running", "Paused", ""})
+_FAILED = frozenset({"Failed", "FailedWithTerminalError", "CompletedWithErrors"})
 
 
 @dataclass(slots=True)
@@ -89,6 +91,9 @@ class _Outline:
         self._tasks: JsonObject = status.get("tasks") or {}
         self._nodes: dict[str, Node] = {}
         self._turns: dict[str, Node] = {}
+        self._scheduled_at: dict[str, str] = {}
+        self._attempt_seq: dict[str, int] = {}
+        self._uid, self._namespace = str(metadata.get("uid", "")), str(metadata.get("namespace", ""))
         self._phase = str(status.get("phase") or PENDING)
         self.root = Node(one_line(metadata["name"]), f"workflow {one_line(workflow, 80)}", self._phase)
         for key, words in (("waitingFor", "waits for "), ("reason", "")):
@@ -109,10 +114,13 @@ class _Outline:
 
     def _read(self, event: JsonObject) -> None:
         kind, ref = event.get("type"), str(event.get("ref", ""))
+        if kind in BEGINS_AN_ATTEMPT:
+            self._attempt_seq[ref] = event["seq"]
         if kind == EventType.EXECUTION_STARTED:
             for task in (event.get("definition") or {}).get("tasks") or ():
                 self._task(str(task.get("taskReferenceName")), "").what = str(task.get("type") or "SIMPLE")
         elif kind == EventType.TASK_SCHEDULED:
+            self._scheduled_at.setdefault(ref, str(event.get("at", "")))
             node = self._task(ref, str(event.get("scope", "")))
             tool = event.get("tool")
             values = event.get("input") or {}
@@ -186,8 +194,10 @@ class _Outline:
             node.what = one_line(task.get("tool") or task.get("type") or "", 80)
         if task.get("attempt"):
             node.notes.append(f"attempt {task['attempt'] + 1}")
-        if task.get("startedAt") and task.get("endedAt"):
-            node.notes.append(duration_text(epoch_ms(task["endedAt"]) - epoch_ms(task["startedAt"])))
+        # An agent's startedAt is that of its last turn.
+        began = self._scheduled_at.get(ref) if task.get("type") == "AGENT" else task.get("startedAt")
+        if began and task.get("endedAt"):
+            node.notes.append(duration_text(epoch_ms(task["endedAt"]) - epoch_ms(began)))
         gate = task.get("approval")
         if gate:
             given, wanted = len(gate.get("approvedBy") or ()), gate.get("count", 1)
@@ -196,3 +206,7 @@ class _Outline:
             )
         if task.get("reason"):
             node.notes.append(one_line(task["reason"], 300))
+        if task.get("status") in _FAILED:
+            seq = self._attempt_seq.get(ref)
+            logs = logs_text(task.get("reason"), uid=self._uid, namespace=self._namespace, seq=seq)
+            node.notes += [logs] if logs else []

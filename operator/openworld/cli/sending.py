@@ -10,10 +10,11 @@ from typing import Any
 
 import click
 
-from openworld.api import API_VERSION, JsonObject
+from openworld.api import API_VERSION, GROUP, JsonObject
 
-from .errors import CliError
+from .errors import CliError, ForbiddenError
 from .kinds import EXECUTIONS, SIGNALS
+from .plain import one_line
 from .session import Session
 
 
@@ -43,8 +44,12 @@ def send(
     payload: JsonObject | None = None,
     about: JsonObject | None = None,
     timeout: float = 30,
-) -> None:
-    """Create the Signal and wait for the operator's answer. Raises CliError when it is refused."""
+) -> bool:
+    """Create the Signal and wait for the operator's answer. Raises CliError when it is refused.
+
+    True when it was accepted; False when it was sent and the caller has no right to read the answer, which
+    is said on standard error.
+    """
     name = execution["metadata"]["name"]
     spec: JsonObject = {
         "execution": name,
@@ -67,6 +72,21 @@ def send(
         },
     )
     signal = created["metadata"]["name"]
+    try:
+        _await_answer(session, signal, timeout)
+    except ForbiddenError:
+        click.echo(
+            f"The signal {one_line(signal)} was sent. The operator's answer cannot be read: you lack the "
+            f"verbs `get`, `list` and `watch` on signals.{GROUP} in the namespace "
+            f"{session.cluster.namespace} (the role openworld-approver has them). "
+            f"`openworld ledger {one_line(name)}` shows what came of it.",
+            err=True,
+        )
+        return False
+    return True
+
+
+def _await_answer(session: Session, signal: str, timeout: float) -> None:
     for seen in session.cluster.watch(SIGNALS, signal, timeout):
         answer = accepted(seen)
         if answer is None:

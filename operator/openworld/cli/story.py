@@ -1,7 +1,8 @@
 """Each event of a ledger as a sentence for people. Pure: events in, lines out.
 
 The sentences quote models, tools and people; every quoted text is made harmless and cropped here. Nothing
-is judged: what a line says stands in the event, except how long an attempt took, which two events say.
+is judged: what a line says stands in the event, except how long something took, which two events say, and
+the name of a failed attempt's Job.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ from enum import Enum
 from openworld.api import JsonObject
 from openworld.ledger import EventType, epoch_ms
 
+from .logs import logs_text
 from .plain import arguments, cropped, one_line, value_text
 from .times import duration_text
 
+#: Events after which the operator creates a Job for the task, which is named after the event.
+BEGINS_AN_ATTEMPT = (EventType.TASK_SCHEDULED, EventType.RETRY_SCHEDULED, EventType.TURN_STARTED)
 #: Characters of a quoted value.
 CROP = 160
 _REASON_CROP = 400
@@ -45,11 +49,18 @@ class Line:
 
 @dataclass(slots=True)
 class Story:
-    """Tells the events of one ledger in order; remembers what later sentences need of earlier events."""
+    """Tells the events of one ledger in order; remembers what later sentences need of earlier events.
 
+    `uid` and `namespace` are the execution's: with them a failure names the Job whose log tells more.
+    """
+
+    uid: str = ""
+    namespace: str = ""
     began_ms: int = 0
     runs_as: dict[str, str] = field(default_factory=dict)
     started_ms: dict[str, int] = field(default_factory=dict)
+    scheduled_ms: dict[str, int] = field(default_factory=dict)
+    attempt_seq: dict[str, int] = field(default_factory=dict)
     agents: dict[str, str] = field(default_factory=dict)
 
     def tell(self, event: JsonObject) -> Line:
@@ -81,15 +92,19 @@ class Story:
         return one_line(self.runs_as.get(ref) or ref, 80)
 
     def lasted(self, event: JsonObject) -> str:
-        """` in 4.1 s`, from the start of the attempt to the event."""
-        began = self.started_ms.get(str(event.get("ref", "")))
+        """` in 4.1 s`: an attempt from its start to the event, an agent from its first turn's."""
+        ref = str(event.get("ref", ""))
+        began = self.scheduled_ms.get(ref) if ref in self.agents else self.started_ms.get(ref)
         return f" in {duration_text(_at(event) - began)}" if began is not None else ""
 
     def _remember(self, kind: str, event: JsonObject, at_ms: int) -> None:
         ref = str(event.get("ref", ""))
+        if kind in BEGINS_AN_ATTEMPT and isinstance(event.get("seq"), int):
+            self.attempt_seq[ref] = event["seq"]
         if kind == EventType.TASK_SCHEDULED:
             self.runs_as[ref] = _run_name(event)
             self.started_ms[ref] = at_ms
+            self.scheduled_ms.setdefault(ref, at_ms)
         elif kind == EventType.TASK_STARTED:
             self.started_ms[ref] = at_ms
         elif kind == EventType.TURN_STARTED:
@@ -283,7 +298,10 @@ def _attempt(event: JsonObject) -> str:
 def _failure(word: str) -> Teller:
     def teller(story: Story, event: JsonObject) -> _Told:
         retried = "; it will be tried again" if event.get("willRetry") else ""
-        text = f"{story.name(event)} {word}{_attempt(event)}{_because(event)}{retried}"
+        seq = story.attempt_seq.get(str(event.get("ref", "")))
+        logs = logs_text(event.get("reason"), uid=story.uid, namespace=story.namespace, seq=seq)
+        more = f"; {logs}" if logs else ""
+        text = f"{story.name(event)} {word}{_attempt(event)}{_because(event)}{retried}{more}"
         return _Told(text, Tone.WAITING if retried else Tone.BAD)
 
     return teller

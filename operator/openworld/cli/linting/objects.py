@@ -16,6 +16,7 @@ from openworld.language.checks import check_workflow
 from openworld.language.reading import Finding, InvalidResource, read, suggestion
 
 from .problem import Object, Problem, named
+from .spelling import spelling_problems
 
 _DNS_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _LONGEST_NAME = 253
@@ -72,7 +73,8 @@ def examine(document: Document) -> tuple[Object | None, list[Problem]]:
     if kind not in _KINDS:
         meant = suggestion(kind, _KINDS) or f". Known: {', '.join(_KINDS)}"
         return None, [found.problem("kind", f"unknown kind {kind!r}{meant}")]
-    problems = [found.problem(path, message) for path, message in _outer(body)]
+    problems = list(spelling_problems(found))
+    problems += [found.problem(path, message) for path, message in _outer(body)]
     if not isinstance(body.get("spec", {}), dict):
         return None, [*problems, found.problem("spec", "must be an object")]
     try:

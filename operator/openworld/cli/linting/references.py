@@ -10,10 +10,13 @@ from collections.abc import Callable, Generator, Iterator
 from fnmatch import fnmatchcase
 
 from openworld.api import Agent, Execution, Policy, Task, TaskType, Tool, ToolCatalog, Workflow
+from openworld.api.policy import Scope
 from openworld.language.reading import joined, suggestion, under
 from openworld.language.schemas import violations
 
+from .binding import unmatched
 from .inputs import input_findings
+from .order import order_findings
 from .problem import Object, Problem, Severity
 from .scripts import script_findings
 
@@ -69,8 +72,25 @@ class References:
         if workflow.policy_ref is not None:
             yield from self._needs(item, "Policy", workflow.policy_ref.name, f"{path}.policyRef.name")
         tools, complete = yield from self._tools(item, workflow.catalogs, f"{path}.catalogs")
+        policy = self._binding(item, workflow)
         for where, task in _tasks(workflow.tasks, f"{path}.tasks"):
             yield from self._task(item, where, task, tools if complete or task.name in tools else None)
+            denied = unmatched(policy, task, tools.get(task.name)) if policy is not None else ""
+            if denied and workflow.policy_ref is not None:
+                message = f"no rule of the policy {workflow.policy_ref.name!r} {denied}"
+                yield item.problem(where, message, Severity.WARNING)
+        for finding in order_findings(workflow.tasks, f"{path}.tasks"):
+            yield item.problem(finding.path, finding.message, Severity.WARNING)
+
+    def _binding(self, item: Object, workflow: Workflow) -> Policy | None:
+        """The policy among the files that binds authored tasks: by its scope, or since they are inline."""
+        if workflow.policy_ref is None:
+            return None
+        found = self._by_name.get(("Policy", item.namespace, workflow.policy_ref.name))
+        policy = found.model if found is not None else None
+        if not isinstance(policy, Policy):
+            return None
+        return policy if policy.scope is Scope.ALL or isinstance(item.model, Execution) else None
 
     def _tools(self, item: Object, catalogs: list[str], path: str) -> _Tools:
         """The tools of the named catalogs, and whether all of them are known."""

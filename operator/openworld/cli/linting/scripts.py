@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from openworld.cli.documents import UnreadableError, parse
+from openworld.cli.documents import Dialect, UnreadableError, parse
 from openworld.governance import ExecutionFacts, Question
 from openworld.governance.checks import shape
 from openworld.language.expressions import ExpressionError, references
@@ -41,7 +41,7 @@ def script_findings(config_map: dict[str, Any], authored: frozenset[str] | None)
             yield Finding(path, "must be text: put a | behind the key")
             continue
         try:
-            proposal = parse(text)
+            proposal = parse(text, Dialect.PYTHON)
         except UnreadableError as error:
             yield Finding(path, f"is not YAML: line {error.line} of it: {error}")
             continue

@@ -13,6 +13,7 @@ from openworld.cli.plain import one_line
 from openworld.cli.session import Session, connection_options, pass_session
 from openworld.cli.styles import style_of
 from openworld.cli.times import age_text
+from openworld.cli.unserved import tell_unserved
 
 
 @click.command()
@@ -40,10 +41,11 @@ def get(session: Session, name: str | None, everywhere: bool, output: str) -> No
         )
     else:
         _print_table(session, found, everywhere)
+        tell_unserved(session, found)
 
 
 def row(execution: JsonObject, now: datetime) -> list[str]:
-    """Name, workflow, phase, active/completed/total tasks, what it waits for, age."""
+    """Name, workflow, phase, active/completed/all tasks, what it waits for, age."""
     metadata, spec, status = execution["metadata"], execution["spec"], execution.get("status") or {}
     counts = status.get("counts") or {}
     workflow = (status.get("workflow") or {}).get("name") or (spec.get("workflowRef") or {}).get("name")
@@ -62,7 +64,7 @@ def _print_table(session: Session, found: list[JsonObject], everywhere: bool) ->
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="")
-    heads = ("NAME", "WORKFLOW", "PHASE", "ACTIVE/DONE/TOTAL", "WAITING FOR", "AGE")
+    heads = ("NAME", "WORKFLOW", "PHASE", "ACTIVE/DONE/ALL", "WAITING-FOR", "AGE")
     for head in (*(("NAMESPACE",) if everywhere else ()), *heads):
         table.add_column(head, no_wrap=True)
     now = session.now()

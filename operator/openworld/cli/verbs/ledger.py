@@ -13,6 +13,7 @@ from openworld.cli.session import Session, connection_options, pass_session
 from openworld.cli.story import Line, Story
 from openworld.cli.styles import style_of_tone
 from openworld.cli.times import offset_text
+from openworld.cli.unserved import tell_unserved, watched
 
 
 @click.command()
@@ -31,12 +32,10 @@ def ledger(session: Session, name: str, follow: bool, output: str) -> None:
     if output != TABLE and not follow:
         print_object(events_of(session.cluster.get(EXECUTIONS, name)), output)
         return
-    seen = (
-        session.cluster.watch(EXECUTIONS, name) if follow else iter([session.cluster.get(EXECUTIONS, name)])
-    )
+    seen = watched(session, name) if follow else iter([_read(session, name)])
     teller = Story()
     told = 0
-    for event in new_events(seen):
+    for event in new_events(_introduced(seen, teller)):
         told += 1
         if output == JSON:
             _print_json_line(event)
@@ -44,6 +43,20 @@ def ledger(session: Session, name: str, follow: bool, output: str) -> None:
             _print_line(session, teller.tell(event))
     if not told and output == TABLE:
         click.echo(f"{name} has not started", err=True)
+
+
+def _introduced(states: Iterator[JsonObject], teller: Story) -> Iterator[JsonObject]:
+    """The same states; the teller knows whose they are."""
+    for execution in states:
+        metadata = execution["metadata"]
+        teller.uid, teller.namespace = str(metadata.get("uid", "")), str(metadata.get("namespace", ""))
+        yield execution
+
+
+def _read(session: Session, name: str) -> JsonObject:
+    execution = session.cluster.get(EXECUTIONS, name)
+    tell_unserved(session, [execution])
+    return execution
 
 
 def events_of(execution: JsonObject) -> list[JsonObject]:

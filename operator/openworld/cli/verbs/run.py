@@ -16,6 +16,7 @@ from openworld.cli.output import JSON, YAML, output_option, print_object, withou
 from openworld.cli.plain import one_line, value_text
 from openworld.cli.sending import json_object
 from openworld.cli.session import Session, connection_options, pass_session
+from openworld.cli.unserved import watched
 
 _FINAL = ("Completed", "Failed", "TimedOut", "Terminated")
 
@@ -130,18 +131,16 @@ def _as_text(constant: str) -> Any:
 
 
 def _from_file(file: Path) -> JsonObject:
-    import yaml
-
-    from openworld.cli.documents import parse
+    from openworld.cli.documents import Dialect, UnreadableError, parse
 
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise CliError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     try:
-        value = parse(text)
-    except yaml.YAMLError as error:
-        raise CliError(f"{file} is neither JSON nor YAML: {one_line(error, 300)}") from None
+        value = parse(text, Dialect.PYTHON)
+    except UnreadableError as error:
+        raise CliError(f"{file}:{error.line} is neither JSON nor YAML: {one_line(error, 300)}") from None
     if not isinstance(value, dict):
         raise CliError(f"{file} must hold an object")
     return value
@@ -150,7 +149,7 @@ def _from_file(file: Path) -> JsonObject:
 def _wait(session: Session, name: str, timeout: float | None) -> JsonObject:
     told = ""
     status: JsonObject = {}
-    for execution in session.cluster.watch(EXECUTIONS, name, timeout):
+    for execution in watched(session, name, timeout):
         status = execution.get("status") or {}
         if status.get("phase") in _FINAL:
             return execution

@@ -62,5 +62,5 @@ def signal(
         if kind == "Complete":
             raise CliError("--reason does not go with Complete: the payload is the task's output")
         values["reason"] = reason
-    send(session, find_execution(session, name), kind, ref=ref, payload=values, timeout=timeout)
-    click.echo(f"{one_line(name)}: {kind} accepted")
+    known = send(session, find_execution(session, name), kind, ref=ref, payload=values, timeout=timeout)
+    click.echo(f"{one_line(name)}: {kind} {'accepted' if known else 'sent'}")

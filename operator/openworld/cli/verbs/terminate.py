@@ -18,5 +18,5 @@ from openworld.cli.session import Session, connection_options, pass_session
 def terminate(session: Session, name: str, reason: str | None, timeout: float) -> None:
     """End execution NAME now: what runs is canceled, nothing new starts."""
     payload = {"reason": reason} if reason else None
-    send(session, find_execution(session, name), "Terminate", payload=payload, timeout=timeout)
-    click.echo(f"{one_line(name)} terminated")
+    known = send(session, find_execution(session, name), "Terminate", payload=payload, timeout=timeout)
+    click.echo(f"{one_line(name)}{' terminated' if known else ': Terminate sent'}")

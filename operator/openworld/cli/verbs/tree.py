@@ -12,6 +12,7 @@ from openworld.cli.kinds import EXECUTIONS
 from openworld.cli.outline import Node, fitted, outline
 from openworld.cli.session import Session, connection_options, pass_session
 from openworld.cli.styles import style_of, symbol_of
+from openworld.cli.unserved import tell_unserved, watched
 
 #: Refreshes a second of --live.
 _RATE = 4
@@ -29,7 +30,9 @@ def tree(session: Session, name: str, live: bool) -> None:
     Denied items are shown too, with the rule that denied them.
     """
     if not live:
-        session.console().print(rendered(outline(session.cluster.get(EXECUTIONS, name))))
+        execution = session.cluster.get(EXECUTIONS, name)
+        session.console().print(rendered(outline(execution)))
+        tell_unserved(session, [execution])
         return
     console = session.console(crop=True)
     if not console.is_terminal:
@@ -52,7 +55,7 @@ def _follow(session: Session, console: Console, name: str) -> None:
     with Live(
         get_renderable=screen, console=console, refresh_per_second=_RATE, vertical_overflow="crop"
     ) as view:
-        for execution in session.cluster.watch(EXECUTIONS, name):
+        for execution in watched(session, name, tell=console.print):
             latest[:] = [execution]
             if (execution.get("status") or {}).get("phase") in _FINAL:
                 break
