@@ -105,5 +105,7 @@ def test_every_workflow_ends_within_its_retries_and_in_order(seed: int) -> None:
                     assert ended < started[task.task_reference_name]
     scheduled = [e["ref"] for e in w.events if e["type"] == "TaskScheduled"]
     assert len(scheduled) == len(set(scheduled)), "a task was scheduled twice"
-    final = [e for e in w.events if e["type"] in ("ExecutionCompleted", "ExecutionFailed")]
+    final = [
+        e for e in w.events if e["type"] in ("ExecutionCompleted", "ExecutionFailed", "ExecutionTimedOut")
+    ]
     assert final == [w.events[-1]]

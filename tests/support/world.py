@@ -29,6 +29,7 @@ from openworld.engine.recover import recover
 from openworld.engine.state import Identity, State, TaskState
 from openworld.language.canonical import digest
 from openworld.language.evaluators import ScriptError, evaluate
+from openworld.language.versions import choose, name_of, version_in
 
 START_MS = 1_800_000_000_000
 _MODELS = {
@@ -78,11 +79,18 @@ class World:
     def _answer(self, need: Need) -> Answer:
         self.asked.append(need)
         if isinstance(need, NeedDefinition):
-            spec = self.definitions.get((need.kind, need.name))
-            if spec is None:
-                return Definition(
-                    need.name, None, problem=f"{need.kind.value} {need.name!r} not found", missing=True
+            problem = f"{need.kind.value} {need.name!r} not found"
+            if need.kind is DefinitionKind.WORKFLOW:
+                found = (
+                    (version_in(spec), name, spec)
+                    for (kind, name), spec in self.definitions.items()
+                    if kind is need.kind and name_of(name, spec) == need.name
                 )
+                spec, problem = choose(need.name, need.version, found)
+            else:
+                spec = self.definitions.get((need.kind, need.name))
+            if spec is None:
+                return Definition(need.name, None, problem=problem, missing=True)
             return Definition(need.name, _MODELS[need.kind].model_validate(spec), digest(spec))
         if isinstance(need, NeedAccess):
             return need.tool not in self.denied_tools

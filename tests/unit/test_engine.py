@@ -246,7 +246,7 @@ def test_a_sub_workflow_becomes_a_child_and_its_output_comes_back() -> None:
 
 def test_a_missing_sub_workflow_fails_with_its_name() -> None:
     w = world({"ref": "sub", "type": "SUB_WORKFLOW", "subWorkflowParam": {"name": "other"}}).step()
-    assert w.state.reason == "task sub failed: Workflow 'other' not found"
+    assert w.state.reason == "task sub failed: Workflow 'other' does not exist"
 
 
 def test_the_timeout_of_an_attempt_counts_from_the_container_start() -> None:
@@ -375,7 +375,7 @@ def test_a_missing_workflow_is_named() -> None:
     w = World({"tasks": [{"ref": "x", "type": "a"}]})
     del w.definitions[next(iter(w.definitions))]
     w.advance(10)
-    assert w.state.reason == "Workflow 'main' not found"
+    assert w.state.reason == "Workflow 'main' does not exist"
 
 
 def test_a_tool_that_the_account_may_not_use_is_refused() -> None:

@@ -361,7 +361,7 @@ def test_a_child_is_told_which_definition_was_approved() -> None:
         w.define("Workflow", "main", {"tasks": [{"ref": "z", "type": "HUMAN"}]}).step()
         assert w.phase is phase
     assert w.state.reason == "Changed: Workflow 'main' is not the one that was approved any more"
-    w = world(task, spec={"workflowRef": {"name": "main", "version": 2}}).step()
+    w = world(task, spec={"workflowRef": {"name": "main", "version": 2}}).step().advance(11)
     assert w.state.reason == "Workflow 'main' has version 1, not 2"
 
 

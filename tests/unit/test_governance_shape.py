@@ -131,7 +131,7 @@ def test_a_proposal_may_hold_tasks_and_an_answer() -> None:
     assert (verdict.answer, summary(verdict.items)) == ({}, [("look", "Allowed", "all")])
 
 
-MAY_SET = "it may set ref, type, name, input, dependsOn, optional, retry"
+MAY_SET = "it may set ref, type, name, input, dependsOn, optional, retry, subWorkflowParam"
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,6 @@ def test_a_malformed_item_is_denied_with_the_reason(item: Any, rule: str, reason
         "catalogs",
         "retryCount",
         "startDelay",
-        "subWorkflowParam",
         "dynamicForkTasksParam",
         "forkTasks",
         "Type",
@@ -245,11 +244,21 @@ def test_operator_configuration_in_the_input_is_only_input() -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    ["FORK_JOIN", "FORK_JOIN_DYNAMIC", "JOIN", "SWITCH", "INLINE", "SET_VARIABLE", "TERMINATE"],
+    [
+        "FORK_JOIN",
+        "FORK_JOIN_DYNAMIC",
+        "JOIN",
+        "EXCLUSIVE_JOIN",
+        "SWITCH",
+        "DO_WHILE",
+        "DYNAMIC",
+        "TERMINATE",
+    ],
 )
 def test_task_types_of_authors_cannot_be_proposed(kind: str) -> None:
     assert only(question(), {"type": kind}).reason == (
-        f"tasks of type {kind} cannot be proposed; tools and HUMAN, WAIT, SUB_WORKFLOW, AGENT can"
+        f"tasks of type {kind} cannot be proposed; tools and HUMAN, WAIT, SUB_WORKFLOW, AGENT, "
+        "START_WORKFLOW, INLINE, JSON_JQ_TRANSFORM, NOOP, SET_VARIABLE can"
     )
 
 
@@ -268,7 +277,8 @@ def test_task_types_of_authors_cannot_be_proposed(kind: str) -> None:
         *(
             (
                 {"type": "SUB_WORKFLOW", "input": given},
-                "a SUB_WORKFLOW item's input must hold name (a Workflow's name), and may hold version",
+                "a SUB_WORKFLOW item must name a Workflow, in input.name or subWorkflowParam.name, "
+                "and may give its version; a definition of its own cannot be proposed",
             )
             for given in ({}, {"name": "${a.output}"}, {"name": "../other"}, {"name": "w", "version": 0})
         ),
@@ -285,20 +295,36 @@ def test_a_sub_workflow_item_names_its_workflow_apart_from_its_input() -> None:
     assert task is not None
     assert task.wire()["subWorkflowParam"] == {"name": "deep-dive", "version": 2}
     assert task.input_parameters == {"x": 1}
+    item = {"type": "SUB_WORKFLOW", "subWorkflowParam": {"name": "deep-dive"}, "input": {"name": "x"}}
+    task = only(question(allowing), item).task
+    assert task is not None
+    assert (task.wire()["subWorkflowParam"], task.input_parameters) == ({"name": "deep-dive"}, {"name": "x"})
+
+
+def test_a_definition_of_its_own_cannot_be_proposed() -> None:
+    param = {"name": "x", "workflowDefinition": {"tasks": [{"ref": "a", "type": "look"}]}}
+    verdict = only(question(), {"type": "SUB_WORKFLOW", "subWorkflowParam": param})
+    assert verdict.decision is Decision.DENIED
+    assert verdict.reason.endswith("a definition of its own cannot be proposed")
+    verdict = only(question(), {"type": "HUMAN", "subWorkflowParam": {"name": "x"}})
+    assert verdict.reason == "only a SUB_WORKFLOW item has a subWorkflowParam"
 
 
 @pytest.mark.parametrize(
     ("ref", "reason"),
     [
         *(
-            (ref, "ref must be 1 to 63 of a-z, A-Z, 0-9 and _")
+            (ref, "ref must be 1 to 63 of a-z, A-Z, 0-9, _ and -")
             for ref in ("", "a" * 64, "a.b", "a b", "é", 1, None)
         ),
-        *((ref, "ref must be 1 to 63 of a-z, A-Z, 0-9 and _") for ref in ("x\n", "а", ["x"], "${y}", "../x")),
-        ("a__b", "ref 'a__b' must not begin with a digit, hold '__' or be 'workflow'"),
-        ("triage__1__x", "ref 'triage__1__x' must not begin with a digit, hold '__' or be 'workflow'"),
-        ("1a", "ref '1a' must not begin with a digit, hold '__' or be 'workflow'"),
-        ("workflow", "ref 'workflow' must not begin with a digit, hold '__' or be 'workflow'"),
+        *(
+            (ref, "ref must be 1 to 63 of a-z, A-Z, 0-9, _ and -")
+            for ref in ("x\n", "а", ["x"], "${y}", "../x")
+        ),
+        ("a__b", "ref 'a__b' must not begin with a digit or '-', hold '__' or be 'workflow'"),
+        ("triage__1__x", "ref 'triage__1__x' must not begin with a digit or '-', hold '__' or be 'workflow'"),
+        ("1a", "ref '1a' must not begin with a digit or '-', hold '__' or be 'workflow'"),
+        ("workflow", "ref 'workflow' must not begin with a digit or '-', hold '__' or be 'workflow'"),
         ("old", "ref 'old' is used by a task that exists"),
     ],
 )

@@ -449,7 +449,12 @@ def test_the_next_attempt_waits_until_the_pods_of_the_one_before_are_over() -> N
 
 
 def test_an_attempt_waits_for_all_before_it_and_not_for_the_last_alone() -> None:
-    bench = Bench().workflow(retry={"count": 2, "delaySeconds": 0}, timeoutSeconds=60).execution().go()
+    bench = (
+        Bench()
+        .workflow(retry={"count": 2, "delaySeconds": 0}, timeoutSeconds=60, pollTimeoutSeconds=60)
+        .execution()
+        .go()
+    )
     (first,) = bench.jobs
     bench.pod(first)  # its node is lost: the pod runs on, whatever the record says
     bench.go()
@@ -483,7 +488,7 @@ def test_an_attempt_that_waits_for_an_image_is_removed_once_it_is_given_up() -> 
 
 
 def test_a_start_that_comes_too_late_says_what_it_waited_for() -> None:
-    bench = Bench().workflow(timeoutSeconds=5).execution().go()
+    bench = Bench().workflow(pollTimeoutSeconds=5).execution().go()
     pod = bench.pod(bench.jobs[0], phase="Pending")
     state = {"waiting": {"reason": "ImagePullBackOff", "message": "not present"}}
     pod["status"] |= {"containerStatuses": [{"name": "task", "state": state}]}

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field, model_validator
 
-from .meta import Condition, DnsName, JsonObject, NamedReference, Strict, TaskRef
+from .meta import Condition, DnsName, JsonObject, Strict, TaskRef, WorkflowName
 from .workflow import Workflow
 
 
@@ -57,18 +57,24 @@ class ParentReference(Strict):
 
     name: DnsName = Field(description="Name of the parent Execution.")
     uid: str = Field(min_length=1, description="uid of the parent Execution.")
-    ref: TaskRef = Field(description="The parent's SUB_WORKFLOW task.")
+    ref: TaskRef | None = Field(
+        default=None, description="The parent's task that started it; none for a failure workflow."
+    )
     seq: int = Field(ge=0, description="Sequence number of the event that scheduled it.")
     depth: int = Field(ge=1, le=20, description="How many executions are above this one.")
+    detached: bool = Field(
+        default=False, description="Started, and not waited for: it is no child, and outlives its parent."
+    )
     workflow_digest: str | None = Field(
         default=None, description="SHA-256 of the Workflow that was approved; another is not run."
     )
 
 
-class WorkflowReference(NamedReference):
+class WorkflowReference(Strict):
     """The Workflow to run."""
 
-    version: int | None = Field(default=None, ge=1, description="Run exactly this version, or fail.")
+    name: WorkflowName = Field(min_length=1, description="Its spec.name, or the name of the object.")
+    version: int | None = Field(default=None, ge=1, description="Exactly this version; unset: the latest.")
 
 
 class Execution(Strict):

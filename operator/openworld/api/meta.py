@@ -24,6 +24,10 @@ DnsName = Annotated[
 ]
 ToolName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_-]{0,63}$")]
 TaskRef = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_.-]{0,126}$")]
+#: Conductor allows nearly anything in a workflow's name.
+WorkflowName = Annotated[
+    str, StringConstraints(max_length=253, pattern=r"^([^\s/${}]([^/${}]*[^\s/${}])?)?$")
+]
 Seconds = Annotated[int, Field(ge=0, le=31_536_000)]
 
 

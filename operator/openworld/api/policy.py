@@ -36,9 +36,23 @@ class RuleDecision(StrEnum):
     DENY = "Deny"
 
 
-#: Task types that reach people, time or other definitions. Control flow (FORK_JOIN, SWITCH, INLINE, …)
-#: only decides what comes next; each task that it leads to is judged itself.
-JUDGED = (TaskType.HUMAN, TaskType.WAIT, TaskType.SUB_WORKFLOW, TaskType.AGENT)
+#: Task types that reach people, time or other definitions: judged wherever the rules bind.
+JUDGED = (
+    TaskType.HUMAN,
+    TaskType.WAIT,
+    TaskType.SUB_WORKFLOW,
+    TaskType.AGENT,
+    TaskType.START_WORKFLOW,
+)
+#: What may be proposed beside tools. Control flow (FORK_JOIN, SWITCH, …) only decides what comes next and
+#: is not judged; each task that it leads to is.
+PROPOSABLE = (
+    *JUDGED,
+    TaskType.INLINE,
+    TaskType.JSON_JQ_TRANSFORM,
+    TaskType.NOOP,
+    TaskType.SET_VARIABLE,
+)
 
 
 class Match(Strict):
@@ -47,17 +61,19 @@ class Match(Strict):
     tools: list[ToolName] = Field(default_factory=list, description="Names of tools.")
     effects: list[Effect] = Field(default_factory=list, description="Effects of tools.")
     types: list[TaskType] = Field(
-        default_factory=list, description="Task types: SIMPLE (any tool), HUMAN, WAIT, SUB_WORKFLOW, AGENT."
+        default_factory=list,
+        description="Task types: SIMPLE (any tool), HUMAN, WAIT, SUB_WORKFLOW, AGENT, START_WORKFLOW; "
+        "of proposed tasks INLINE, JSON_JQ_TRANSFORM, NOOP, SET_VARIABLE too.",
     )
 
     @field_validator("types")
     @classmethod
     def _are_judged(cls, types: list[TaskType]) -> list[TaskType]:
         for one in types:
-            if one not in (TaskType.SIMPLE, *JUDGED):
+            if one not in (TaskType.SIMPLE, *PROPOSABLE):
                 raise ValueError(
                     f"{one.value} is control flow and is not judged, only the tasks it leads to are; "
-                    f"types may name SIMPLE, {', '.join(JUDGED)}"
+                    f"types may name SIMPLE, {', '.join(PROPOSABLE)}"
                 )
         return types
 

@@ -23,6 +23,11 @@ class SignalType(StrEnum):
     PAUSE = "Pause"
     RESUME = "Resume"
     TERMINATE = "Terminate"
+    RETRY = "Retry"
+    RERUN = "Rerun"
+    RESTART = "Restart"
+    SKIP = "Skip"
+    PROGRESS = "Progress"
 
 
 class Signal(Strict):
@@ -31,7 +36,11 @@ class Signal(Strict):
     execution: DnsName = Field(description="Name of the Execution.")
     execution_uid: str = Field(alias="executionUID", min_length=1, description="uid of the Execution.")
     type: SignalType = Field(description="What is asked.")
-    ref: TaskRef | None = Field(default=None, description="Task: for Approve, Reject, Complete and Fail.")
+    ref: TaskRef | None = Field(
+        default=None,
+        description="Task: for Approve, Reject, Skip and Progress. Complete and Fail without it are for the "
+        "first WAIT task that waits, Rerun without it is from the beginning.",
+    )
     tool: str | None = Field(
         default=None, max_length=64, description="Approve, Reject: the tool (or task type) of the gated item."
     )
@@ -40,7 +49,9 @@ class Signal(Strict):
     )
     by: str = Field(min_length=1, max_length=253, description="Who sends it: must be the caller.")
     payload: JsonObject = Field(
-        default_factory=dict, description="Complete: the output. Others: {reason: …}."
+        default_factory=dict,
+        description="Complete, Progress: the output. Skip: {output}. Rerun: {input, workflowInput}. "
+        "Retry: {resumeSubworkflowTasks}. Restart: {useLatestDefinitions}. Others: {reason}.",
     )
 
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from .meta import Condition, DnsName, JsonObject, Seconds, Strict, ToolName
-from .workflow import Retry
+from .workflow import Retry, Timeouts
 
 
 class Effect(StrEnum):
@@ -91,18 +91,25 @@ class Run(Strict):
     )
 
 
-class Tool(Strict):
+class Tool(Timeouts):
     """One tool: what it takes, what it does, how it runs."""
 
     name: ToolName = Field(description="Name; valid for every model's tool calling.")
     description: str = Field(default="", max_length=4096, description="What the model is told of it.")
     input_schema: JsonObject = Field(description="JSON Schema of the input.")
+    input_template: JsonObject = Field(
+        default_factory=dict, description="What the input holds where a task says nothing."
+    )
     output_schema: JsonObject | None = Field(default=None, description="JSON Schema of the output.")
     effect: Effect = Field(description="Read, Write or Destructive.")
     run: Run = Field(description="How it runs.")
     retry: Retry = Field(default_factory=Retry, description="Retries of a failed attempt.")
     timeout_seconds: Seconds = Field(
-        default=300, ge=1, description="An attempt longer than this is TimedOut."
+        default=300, description="From the container's start to the end; 0 means no limit."
+    )
+    poll_timeout_seconds: Seconds = Field(
+        default=300,
+        description="Until the container starts: pod not scheduled, image not there; 0: no limit.",
     )
     idempotent: bool = Field(
         default=False,

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from .meta import Condition, DnsName, JsonObject, NamedReference, Seconds, Strict, TaskRef
+from .meta import Condition, DnsName, JsonObject, NamedReference, Seconds, Strict, TaskRef, WorkflowName
 
 
 class TaskType(StrEnum):
@@ -19,16 +19,22 @@ class TaskType(StrEnum):
 
     SIMPLE = "SIMPLE"
     AGENT = "AGENT"
+    DYNAMIC = "DYNAMIC"
     FORK_JOIN = "FORK_JOIN"
     FORK_JOIN_DYNAMIC = "FORK_JOIN_DYNAMIC"
     JOIN = "JOIN"
+    EXCLUSIVE_JOIN = "EXCLUSIVE_JOIN"
     SWITCH = "SWITCH"
+    DO_WHILE = "DO_WHILE"
     SUB_WORKFLOW = "SUB_WORKFLOW"
+    START_WORKFLOW = "START_WORKFLOW"
     HUMAN = "HUMAN"
     WAIT = "WAIT"
     INLINE = "INLINE"
+    JSON_JQ_TRANSFORM = "JSON_JQ_TRANSFORM"
     SET_VARIABLE = "SET_VARIABLE"
     TERMINATE = "TERMINATE"
+    NOOP = "NOOP"
 
 
 class EvaluatorType(StrEnum):
@@ -49,6 +55,14 @@ class RetryLogic(StrEnum):
     EXPONENTIAL_BACKOFF = "EXPONENTIAL_BACKOFF"
 
 
+class TimeoutPolicy(StrEnum):
+    """What a timeout leads to."""
+
+    RETRY = "RETRY"
+    TIME_OUT_WF = "TIME_OUT_WF"
+    ALERT_ONLY = "ALERT_ONLY"
+
+
 class Retry(Strict):
     """When a failed attempt is followed by another. Unset fields take Conductor's defaults."""
 
@@ -59,14 +73,43 @@ class Retry(Strict):
         default=0, description="Upper bound of the delay, in seconds; 0 means no bound."
     )
     backoff_scale_factor: int = Field(default=1, ge=1, le=100, description="Factor of LINEAR_BACKOFF.")
+    jitter: bool = Field(
+        default=False, description="Wait a part of the delay, at random, of at least half of it."
+    )
+
+
+class Timeouts(Strict):
+    """How long an attempt may take, in seconds. 0 means no limit of that kind."""
+
+    timeout_seconds: Seconds = Field(default=0, description="From the container's start to the end.")
+    response_timeout_seconds: Seconds = Field(
+        default=0, description="Longest silence: since the start, or the last report of progress."
+    )
+    poll_timeout_seconds: Seconds = Field(
+        default=0, description="Until the container starts: pod not scheduled, image not there."
+    )
+    total_timeout_seconds: Seconds = Field(default=0, description="All attempts together.")
+    timeout_policy: TimeoutPolicy = Field(
+        default=TimeoutPolicy.RETRY,
+        description="RETRY: another attempt; TIME_OUT_WF: the run is TimedOut; ALERT_ONLY: it goes on.",
+    )
+
+
+class TaskDefinition(Strict):
+    """What a single task overrides of its tool's settings. Unset fields leave the tool's."""
+
+    retry: Retry | None = Field(default=None, description="Retries.")
+    timeouts: Timeouts | None = Field(default=None, description="Timeouts.")
 
 
 class SubWorkflowParam(Strict):
-    """What a SUB_WORKFLOW task starts."""
+    """What a SUB_WORKFLOW or START_WORKFLOW task starts."""
 
-    name: DnsName = Field(description="Name of the Workflow.")
-    version: int | None = Field(
-        default=None, ge=1, description="Refused unless the Workflow has this version."
+    name: WorkflowName = Field(default="", description="Name of the Workflow; of an inline one, for people.")
+    version: int | None = Field(default=None, ge=1, description="Exactly this version; unset: the latest.")
+    workflow_definition: Any = Field(
+        default=None,
+        description="An inline definition, or an expression that gives one. Always judged as a proposal.",
     )
 
 
@@ -99,12 +142,21 @@ class Task(Strict):
     retry_count: int | None = Field(
         default=None, ge=0, le=100, description="Overrides the tool's retry count."
     )
+    task_definition: TaskDefinition | None = Field(
+        default=None, description="Overrides the tool's retries and timeouts."
+    )
     depends_on: list[TaskRef] | None = Field(
         default=None, description="Start when these refs of the same array are done, instead of in order."
     )
-    join_on: list[TaskRef] = Field(default_factory=list, description="JOIN: the refs to wait for.")
+    join_on: list[TaskRef] = Field(
+        default_factory=list, description="JOIN, EXCLUSIVE_JOIN: the refs to wait for."
+    )
+    default_exclusive_join_task: list[TaskRef] = Field(
+        default_factory=list, description="EXCLUSIVE_JOIN: whose output counts when none of joinOn has run."
+    )
     evaluator_type: EvaluatorType = Field(
-        default=EvaluatorType.VALUE_PARAM, description="SWITCH, INLINE: how `expression` is evaluated."
+        default=EvaluatorType.VALUE_PARAM,
+        description="SWITCH, INLINE, DO_WHILE: how the expression or condition is evaluated.",
     )
     expression: str = Field(default="", max_length=65536, description="SWITCH, INLINE: the expression.")
     decision_cases: dict[str, list[Task]] = Field(
@@ -118,8 +170,21 @@ class Task(Strict):
     dynamic_fork_tasks_input_param_name: str = Field(
         default="dynamicTasksInput", description="FORK_JOIN_DYNAMIC: input that maps ref to input."
     )
+    dynamic_task_name_param: str = Field(
+        default="taskToExecute", description="DYNAMIC: input that holds the name of what is run."
+    )
+    loop_over: list[Task] = Field(default_factory=list, description="DO_WHILE: the tasks of an iteration.")
+    loop_condition: str = Field(
+        default="", max_length=65536, description="DO_WHILE: evaluated after each iteration; true: another."
+    )
+    items: str | list[Any] | None = Field(
+        default=None, description="DO_WHILE: one iteration for each, as loopItem and loopIndex."
+    )
+    max_iterations: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="DO_WHILE: more iterations than this fail the task."
+    )
     sub_workflow_param: SubWorkflowParam | None = Field(
-        default=None, description="SUB_WORKFLOW: what is started."
+        default=None, description="SUB_WORKFLOW, START_WORKFLOW: what is started."
     )
 
     @model_validator(mode="before")
@@ -147,8 +212,14 @@ class Task(Strict):
 class Workflow(Strict):
     """A definition: what a run of it does, in which order, with which tools and under which policy."""
 
+    name: WorkflowName = Field(
+        default="", description="Name that others start it by. Unset: the object's own name."
+    )
     description: str = Field(default="", max_length=4096, description="For people.")
     version: int = Field(default=1, ge=1, description="Version of the definition.")
+    input_template: JsonObject = Field(
+        default_factory=dict, description="What the input holds where a run's own says nothing."
+    )
     input_schema: JsonObject | None = Field(
         default=None, description="JSON Schema that the input of a run must satisfy."
     )
@@ -157,8 +228,18 @@ class Workflow(Strict):
         default=None, description="Output of a run; may hold ${…}. Unset: the output of the last task."
     )
     variables: JsonObject = Field(default_factory=dict, description="Initial workflow variables.")
+    output_schema: JsonObject | None = Field(
+        default=None, description="JSON Schema that the output of a run must satisfy."
+    )
     timeout_seconds: Seconds = Field(
         default=0, description="A run longer than this is TimedOut; 0 means no limit."
+    )
+    timeout_policy: TimeoutPolicy = Field(
+        default=TimeoutPolicy.TIME_OUT_WF,
+        description="TIME_OUT_WF: the run is TimedOut; ALERT_ONLY: recorded, and it goes on.",
+    )
+    failure_workflow: WorkflowName = Field(
+        default="", description="Workflow that is started when a run fails, times out or is terminated."
     )
     catalogs: list[DnsName] = Field(
         default_factory=list, description="ToolCatalogs whose tools tasks may name."

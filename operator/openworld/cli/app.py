@@ -27,6 +27,8 @@ VERBS = {
     "signal": ("signal", "Complete or fail a task that waits, pause or resume."),
     "terminate": ("terminate", "End an execution now."),
     "lint": ("lint", "Check definitions offline."),
+    "import": ("import_", "Turn Conductor's definitions into objects."),
+    "simulate": ("simulate", "Run a workflow offline, with scripted results."),
     "completion": ("completion", "Print the shell's completion script."),
     "version": ("version", "Print the version."),
 }
@@ -46,7 +48,7 @@ class Verbs(click.Group):
         if cmd_name not in VERBS:
             return None
         module = importlib.import_module(f"openworld.cli.verbs.{VERBS[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(module, VERBS[cmd_name][0])
         return command
 
     def resolve_command(

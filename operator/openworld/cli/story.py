@@ -333,6 +333,53 @@ def _branch(story: Story, event: JsonObject) -> _Told:
     return _Told(f"takes the case {case}")
 
 
+@_on(EventType.LOOP_ITERATED)
+def _iterated(story: Story, event: JsonObject) -> _Told:
+    del story
+    item = f" with {value_text(event['item'], 80)}" if "item" in event else ""
+    return _Told(f"iteration {event.get('iteration')}{item}")
+
+
+@_on(EventType.TASK_PROGRESSED)
+def _progressed(story: Story, event: JsonObject) -> _Told:
+    again = ""
+    if event.get("notBefore"):
+        again = f", to be called again in {duration_text(_at({'at': event['notBefore']}) - _at(event))}"
+    text = f"{story.name(event)} reports progress{again}{_because(event)}{_shown(event)}"
+    return _Told(text, Tone.QUIET, who=_by(event))
+
+
+@_on(EventType.FAILURE_WORKFLOW_STARTED)
+def _failure_workflow(story: Story, event: JsonObject) -> _Told:
+    del story
+    name, execution = one_line(event.get("workflow"), 80), one_line(event.get("execution"), 253)
+    if event.get("problem"):
+        problem = _because(event, "problem")
+        return _Told(f"could not start the failure workflow {name}{problem}", Tone.BAD, who="execution")
+    return _Told(f"started the failure workflow {name} as execution {execution}", who="execution")
+
+
+@_on(EventType.EXECUTION_RETRIED)
+def _retried(story: Story, event: JsonObject) -> _Told:
+    del story
+    return _Told(f"retried the execution{_because(event)}", Tone.WAITING, who=_by(event))
+
+
+@_on(EventType.EXECUTION_RERUN)
+def _rerun(story: Story, event: JsonObject) -> _Told:
+    del story
+    start = f"from {one_line(event['ref'], 130)}" if event.get("ref") else "from the beginning"
+    values = f" with {arguments(event['taskInput'], CROP)}" if event.get("taskInput") else ""
+    return _Told(f"rerun {start}{values}{_because(event)}", Tone.WAITING, who=_by(event))
+
+
+@_on(EventType.EXECUTION_RESTARTED)
+def _restarted(story: Story, event: JsonObject) -> _Told:
+    del story
+    latest = " with the definitions of now" if event.get("latest") else ""
+    return _Told(f"restarted the execution{latest}{_because(event)}", Tone.WAITING, who=_by(event))
+
+
 @_on(EventType.VARIABLE_SET)
 def _variables(story: Story, event: JsonObject) -> _Told:
     del story
@@ -440,6 +487,8 @@ def _approval_expired(story: Story, event: JsonObject) -> _Told:
 def _budget(story: Story, event: JsonObject) -> _Told:
     del story
     limit, used, allowed = (event.get(key) for key in ("limit", "used", "allowed"))
+    if event.get("alertOnly"):
+        return _Told(f"goes on beyond its time{_because(event)}", Tone.WAITING)
     return _Told(f"exceeded its budget: {one_line(limit, 40)} used {used} of {allowed}", Tone.BAD)
 
 

@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from openworld.api import JsonObject, Phase, SignalType
-from openworld.engine.desire import desired
-from openworld.engine.facts import Ending, Fact, JobEnded, Signaled
+from openworld.api import JsonObject, Phase
+from openworld.engine.desire import desired, stop_of
+from openworld.engine.facts import ChildStarted, Ending, Fact, JobEnded
 from openworld.engine.outside import Desired, DesiredChild, DesiredJob
 from openworld.kube import AlreadyExists, Client, Conflict, Forbidden, Invalid, NotFound, TooLarge
 from openworld.kube.resources import CONFIG_MAPS, EXECUTIONS, JOBS, PODS
@@ -260,7 +260,7 @@ class Actor:
         children = self._world.executions.of(ObjectKey(loaded.state.namespace, loaded.state.uid))
         held = {child.body["spec"]["parent"]["seq"]: child for child in children}
         for child in want.children:
-            if child.seq not in held:
+            if child.seq not in held or child.detached:
                 with self._refusals(loaded, child.seq, now_ms, again):
                     await self._create_child(loaded, child)
         for seq, running in held.items():
@@ -280,23 +280,24 @@ class Actor:
         # Held from now on, so its watch event will be no news: it must be woken here.
         self._world.executions.put(existing)
         self._wake(key_of(existing))
+        metadata = existing["metadata"]
+        if child.detached:
+            fact_id = f"{metadata['uid']}/started"
+            self._tell(
+                loaded.key,
+                ChildStarted(id=fact_id, seq=child.seq, uid=metadata["uid"], name=metadata["name"]),
+            )
 
     def _stop_child(self, loaded: Loaded, seq: int, child: JsonObject) -> None:
         """A child goes the way of its parent's task: it is terminated, and keeps its own record."""
         if Phase((child.get("status") or {}).get("phase") or Phase.PENDING.value).is_final:
             return
-        self._tell(
-            key_of(child),
-            Signaled(
-                id=f"{loaded.state.uid}/{seq}/stop",
-                type=SignalType.TERMINATE,
-                by=f"execution {loaded.state.name}",
-                payload={"reason": "the task of the parent execution that started it was canceled"},
-            ),
-        )
+        self._tell(key_of(child), stop_of(loaded.state, seq))
 
 
 def _scheduled_ms(loaded: Loaded, seq: int) -> int:
     """When an attempt could first have been created."""
-    task = loaded.state.tasks[loaded.state.by_seq[seq]]
+    task = loaded.state.tasks.get(loaded.state.by_seq.get(seq, ""))
+    if task is None:  # a failure workflow
+        return loaded.state.ended_at_ms or 0
     return max(task.scheduled_at_ms, task.not_before_ms)

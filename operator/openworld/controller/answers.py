@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
-from openworld.api import GROUP
+from openworld.api import GROUP, JsonObject
 from openworld.engine.needs import (
     Answer,
     Definition,
@@ -19,15 +19,15 @@ from openworld.engine.needs import (
 )
 from openworld.kube import Client, NotFound, Resource
 from openworld.kube.resources import ACCESS_REVIEWS, AGENTS, POLICIES, TOOL_CATALOGS, WORKFLOWS
+from openworld.language.versions import choose, version_in
 
 from .scripts import ScriptRunner
 from .stores import ObjectKey
 from .validity import definition_of
-from .world import World
+from .world import World, workflow_key
 
 ACCESS_SECONDS = 5.0
 _RESOURCES: dict[DefinitionKind, Resource] = {
-    DefinitionKind.WORKFLOW: WORKFLOWS,
     DefinitionKind.TOOL_CATALOG: TOOL_CATALOGS,
     DefinitionKind.POLICY: POLICIES,
     DefinitionKind.AGENT: AGENTS,
@@ -64,6 +64,8 @@ class Answers:
 
     async def _definition(self, namespace: str, need: NeedDefinition) -> Definition:
         """A definition as watched. What is missing, and every Policy, is read from the API server."""
+        if need.kind is DefinitionKind.WORKFLOW:
+            return await self._workflow(namespace, need)
         resource = _RESOURCES[need.kind]
         body = None
         if need.kind is not DefinitionKind.POLICY:
@@ -75,6 +77,17 @@ class Answers:
                 problem = f"{need.kind.value} {need.name!r} does not exist in the namespace {namespace}"
                 return Definition(need.name, None, problem=problem, missing=True)
         return definition_of(resource, body)
+
+    async def _workflow(self, namespace: str, need: NeedDefinition) -> Definition:
+        """A Workflow by its name and version as watched; what is missing is looked for in a fresh list."""
+        known = [held.body for held in self._world.workflows.of(ObjectKey(namespace, need.name))]
+        body, problem = _chosen(need, known)
+        if body is None:
+            listed = (await self._client.list(WORKFLOWS, namespace)).items
+            body, problem = _chosen(need, [each for each in listed if workflow_key(each).name == need.name])
+        if body is None:
+            return Definition(need.name, None, problem=f"{problem} (namespace {namespace})", missing=True)
+        return definition_of(WORKFLOWS, body)
 
     async def _may_use(self, namespace: str, need: NeedAccess) -> bool:
         key = (namespace, need)
@@ -88,6 +101,11 @@ class Answers:
         self._access = {k: v for k, v in self._access.items() if now < v[0]}
         self._access[key] = (now + ACCESS_SECONDS, allowed)
         return allowed
+
+
+def _chosen(need: NeedDefinition, bodies: list[JsonObject]) -> tuple[JsonObject | None, str]:
+    found = ((version_in(body.get("spec") or {}), body["metadata"]["name"], body) for body in bodies)
+    return choose(need.name, need.version, found)
 
 
 def _review(namespace: str, need: NeedAccess) -> dict[str, object]:

@@ -175,24 +175,35 @@ def build_child(owner: Owner, child: DesiredChild) -> JsonObject:
                 names.REF: names.label_value(child.ref),
                 names.SEQ: str(child.seq),
             },
-            "ownerReferences": [owner.reference()],
+            **({} if child.detached else {"ownerReferences": [owner.reference()]}),
         },
         "spec": {
-            "workflowRef": {"name": child.workflow_name}
-            | ({"version": child.version} if child.version is not None else {}),
+            **_what_runs(child),
             "input": child.input,
             "requestedBy": owner.requested_by,
             "serviceAccountName": owner.service_account_name,
             "parent": {
                 "name": owner.name,
                 "uid": owner.uid,
-                "ref": child.ref,
+                **({"ref": child.ref} if child.ref else {}),
                 "seq": child.seq,
                 "depth": child.depth,
             }
-            | ({"workflowDigest": child.workflow_digest} if child.workflow_digest else {}),
+            | ({"workflowDigest": child.workflow_digest} if child.workflow_digest else {})
+            | ({"detached": True} if child.detached else {}),
         },
     }
+
+
+def _what_runs(child: DesiredChild) -> JsonObject:
+    """The definition that a child runs, by name or its own."""
+    spec: JsonObject = {"correlationId": child.correlation_id} if child.correlation_id else {}
+    if child.definition is not None:
+        return spec | {"workflow": child.definition}
+    reference: JsonObject = {"name": child.workflow_name}
+    if child.version is not None:
+        reference["version"] = child.version
+    return spec | {"workflowRef": reference}
 
 
 def _metadata(owner: Owner, job: DesiredJob, *, named: bool = True) -> JsonObject:

@@ -14,7 +14,7 @@ from openworld.api import JsonObject
 from openworld.engine.desire import desired
 from openworld.engine.facts import Ending, Fact, JobEnded, Signaled, SuspendSet
 from openworld.engine.state import State
-from openworld.engine.tasks import deadline_ms
+from openworld.engine.tasks import limit
 from openworld.kube import Client, NotFound
 from openworld.kube.resources import JOBS, PODS, TASK_RESULTS
 from openworld.ledger import epoch_ms
@@ -152,8 +152,10 @@ class Observer:
         self, state: State, held: Held, pods: list[JsonObject], seq: int, now_ms: int, *, certain: bool
     ) -> Reading:
         task = state.tasks[state.by_seq[seq]]
-        due = deadline_ms(state, task)
-        is_due = due is not None and now_ms >= due  # what it waits for says more than that it came too late
+        first = limit(state, task)
+        is_due = (
+            first is not None and now_ms >= first.at_ms
+        )  # what it waits for says more than that it came too late
         return read_job(
             held.body,
             pods,

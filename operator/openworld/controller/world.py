@@ -22,6 +22,7 @@ from openworld.kube.resources import (
     TOOL_CATALOGS,
     WORKFLOWS,
 )
+from openworld.language.versions import name_of
 
 from . import names
 from .stores import ObjectKey, Store, key_of
@@ -79,6 +80,13 @@ def _owner_uid(body: JsonObject, labelled: str | None) -> ObjectKey | None:
     return uid_in(body, owner) if owner and owner == labelled else None
 
 
+def workflow_key(body: JsonObject) -> ObjectKey:
+    """The name that others start a Workflow by, within its namespace."""
+    metadata = body["metadata"]
+    name = name_of(metadata["name"], body.get("spec") or {})
+    return ObjectKey(metadata.get("namespace", ""), name)
+
+
 def uid_in(body: JsonObject, uid: str) -> ObjectKey:
     """A uid within the namespace of an object: what stands in another namespace is never ours."""
     return ObjectKey(body["metadata"]["namespace"], uid)
@@ -108,7 +116,7 @@ class World:
     signals: Store[ObjectKey] = field(default_factory=lambda: Store(_execution_of(SIGNALS)))
     jobs: Store[ObjectKey] = field(default_factory=lambda: Store(_execution_uid, keep_gone=_always))
     pods: Store[ObjectKey] = field(default_factory=lambda: Store(_job_uid, keep_gone=_always))
-    workflows: Store[str] = field(default_factory=lambda: Store(lambda _: ""))
+    workflows: Store[ObjectKey] = field(default_factory=lambda: Store(workflow_key))
     tool_catalogs: Store[str] = field(default_factory=lambda: Store(lambda _: ""))
     policies: Store[str] = field(default_factory=lambda: Store(lambda _: ""))
     agents: Store[str] = field(default_factory=lambda: Store(lambda _: ""))

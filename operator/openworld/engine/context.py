@@ -52,7 +52,7 @@ def project(
     limits = state.limits
     goal = task.input.get("goal")
     visible: JsonObject = {
-        "workflow": {"name": state.workflow_name, "input": state.spec.input},
+        "workflow": {"name": state.workflow_name, "input": state.input},
         "tasks": {ref: _shown(other) for ref, other in state.tasks.items() if ref != task.ref},
         "variables": state.variables,
     }
@@ -83,7 +83,7 @@ def project(
             "turns": turn_limit(agent, limits) - turn + 1,
             "tasks": max(0, limits.tasks - state.proposed_tasks),
             "tokens": max(0, limits.tokens - state.tokens),
-            "seconds": max(0, limits.duration_seconds - (now_ms - state.started_at_ms) // 1000),
+            "seconds": max(0, limits.duration_seconds - (now_ms - state.clock_from_ms) // 1000),
         },
         "model": {"provider": agent.model.provider.value},
     }

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from openworld.api import Phase, SignalType
+
 from . import tasks
+from .facts import Signaled
+from .flow import workflow_timeout_ms
 from .outside import Desired, DesiredChild, DesiredJob
 from .state import State
 
@@ -10,22 +16,24 @@ from .state import State
 def desired(state: State, now_ms: int) -> Desired:
     """Everything that must exist, what must stop, and when time alone changes the answer."""
     stop = frozenset(state.stopped)
-    if state.is_final or not state.is_started:
+    if state.is_final:
+        return Desired(children=tuple(_failure_workflow(state)), stop=stop)
+    if not state.is_started:
         return Desired(stop=stop)
     jobs: list[DesiredJob] = []
     children: list[DesiredChild] = []
     times: list[int] = []
-    workflow = state.workflow
-    if workflow is not None and workflow.timeout_seconds:
-        times.append(state.started_at_ms + workflow.timeout_seconds * 1000)
+    timeout = workflow_timeout_ms(state)
+    if timeout is not None:
+        times.append(timeout)
     for task in state.active_tasks():
         if task.gate is not None:
             if task.gate.is_open:
                 times.append(task.gate.expires_at_ms)
             continue
-        deadline = tasks.deadline_ms(state, task)
+        limit = tasks.limit(state, task)
         wake = tasks.of(task.type).wake_ms(state, task)
-        times += [at for at in (deadline, wake) if at is not None]
+        times += [at for at in (limit.at_ms if limit else None, wake) if at is not None]
         if task.not_before_ms > now_ms:
             times.append(task.not_before_ms)
             continue
@@ -37,3 +45,57 @@ def desired(state: State, now_ms: int) -> Desired:
             else:
                 children.append(thing)
     return Desired(tuple(jobs), tuple(children), stop, min(times) if times else None)
+
+
+def stop_of(state: State, seq: int) -> Signaled:
+    """What is told to a child whose task must not go on: it goes the way of its parent's task."""
+    task = state.tasks.get(state.by_seq.get(seq, ""))
+    reason = task.reason if task is not None else ""
+    return Signaled(
+        id=f"{state.uid}/{seq}/stop",
+        type=SignalType.TERMINATE,
+        by=f"execution {state.name}",
+        payload={"reason": reason or "its task was canceled"},
+    )
+
+
+def _failure_workflow(state: State) -> Iterator[DesiredChild]:
+    """What is started when a run has failed: it is given the run's own input, and what became of it."""
+    wanted = state.failure_workflow
+    if wanted is None or state.failure_workflow_started:
+        return
+    failed = state.failed_task
+    about = {
+        "workflowId": state.uid,
+        "reason": state.reason,
+        "failureStatus": "TIMED_OUT" if state.phase is Phase.TIMED_OUT else "FAILED",
+        "failedWorkflow": {
+            "workflowId": state.uid,
+            "workflowName": state.workflow_name,
+            "version": state.workflow_version,
+            "status": "TIMED_OUT" if state.phase is Phase.TIMED_OUT else "FAILED",
+            "reasonForIncompletion": state.reason,
+            "input": state.input,
+            "output": state.output,
+            "tasks": [
+                {
+                    "referenceTaskName": task.ref,
+                    "taskType": task.type.value,
+                    "status": task.status.value,
+                    "reasonForIncompletion": task.reason[:200],
+                }
+                for task in list(state.tasks.values())[-100:]
+            ],
+        },
+    }
+    if failed in state.tasks:
+        about["failureTaskId"] = f"{failed}.{state.tasks[failed].seq}"
+    yield DesiredChild(
+        seq=state.failure_workflow_seq,
+        ref="",
+        workflow_name=wanted["name"],
+        input=state.input | about,
+        depth=state.depth + 1,
+        detached=True,
+        correlation_id=state.spec.correlation_id,
+    )

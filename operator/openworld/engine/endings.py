@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 from openworld.api import Effect, JsonObject, TaskStatus, TaskType
-from openworld.api.workflow import Retry, RetryLogic
+from openworld.api.workflow import Retry, RetryLogic, TimeoutPolicy
+from openworld.language.canonical import NotCanonical, canonical, digest
+from openworld.language.expressions import ExpressionError
 from openworld.ledger import EventType, rfc3339
 
-from .decide import Pass
-from .state import Scope, TaskState
+from .decide import Pass, resolved
+from .state import ROOT, Scope, State, TaskState
+from .timeouts import Expired
 
 #: A record whose events are larger than this ends the execution: it must stay writable and readable.
 LEDGER_LIMIT_BYTES = 640 * 1024
 #: No single input, output, report or context may be larger than this.
 PAYLOAD_LIMIT_BYTES = 256 * 1024
+#: What a run that did not complete leaves behind as its output may have this size.
+_LARGEST_BAD_OUTPUT_BYTES = 64 * 1024
 
 _LONGEST_DELAY_MS = 365 * 86_400_000
 
 
 def retry_policy(p: Pass, task: TaskState) -> Retry | None:
     """When a failed attempt is followed by another; None for tasks that are never retried."""
+    override = task.definition.task_definition
     if task.type is TaskType.SIMPLE and task.tool_digest in p.state.tools:
         retry = p.state.tools[task.tool_digest].retry
+        if override is not None and override.retry is not None:
+            given = override.retry
+            retry = retry.model_copy(update={name: getattr(given, name) for name in given.model_fields_set})
     elif task.type is TaskType.AGENT and task.agent_digest in p.state.agents:
         retry = p.state.agents[task.agent_digest][1].retry
     else:
@@ -29,8 +38,11 @@ def retry_policy(p: Pass, task: TaskState) -> Retry | None:
     return retry if count is None else retry.model_copy(update={"count": count})
 
 
-def retry_delay_ms(retry: Retry, attempt: int) -> int:
-    """Delay in milliseconds before the attempt that follows attempt `attempt` (from 0)."""
+def retry_delay_ms(retry: Retry, attempt: int, *, chance: str = "") -> int:
+    """Delay in milliseconds before the attempt that follows attempt `attempt` (from 0).
+
+    `chance` is a text that jitter follows from: the same for the same event, spread over events.
+    """
     delay = retry.delay_seconds * 1000
     if retry.logic is RetryLogic.LINEAR_BACKOFF:
         delay *= retry.backoff_scale_factor * (attempt + 1)
@@ -38,6 +50,8 @@ def retry_delay_ms(retry: Retry, attempt: int) -> int:
         delay <<= min(attempt, 32)
     if retry.max_delay_seconds:
         delay = min(delay, retry.max_delay_seconds * 1000)
+    if retry.jitter:
+        delay -= int(delay / 2 * int(digest(chance)[-8:], 16) / 0xFFFFFFFF)
     return min(delay, _LONGEST_DELAY_MS)
 
 
@@ -68,13 +82,23 @@ def fail_attempt(
             usage=usage,
         )
         return
-    p.emit(kind, ref=task.ref, attempt=task.attempt, reason=reason, willRetry=True, usage=usage, facts=facts)
+    p.emit(
+        kind,
+        ref=task.ref,
+        attempt=task.attempt,
+        reason=reason,
+        willRetry=True,
+        output=output,
+        usage=usage,
+        facts=facts,
+    )
+    delay = retry_delay_ms(retry, task.attempt, chance=f"{p.state.uid}/{task.seq}")
     p.emit(
         EventType.RETRY_SCHEDULED,
         ref=task.ref,
         attempt=task.attempt + 1,
         turn=task.turn.number if task.turn and task.type is TaskType.AGENT else None,
-        notBefore=rfc3339(p.now_ms + retry_delay_ms(retry, task.attempt)),
+        notBefore=rfc3339(p.now_ms + delay),
         cause=reason,
     )
 
@@ -94,8 +118,9 @@ def fail_task(
     """A task failed for good: told to the agent, tolerated, or the end of the run."""
     definition = next(task for task in scope.tasks if task.task_reference_name == ref)
     status = TaskStatus.FAILED_WITH_TERMINAL_ERROR if terminal else TaskStatus.FAILED
+    ending = EventType.EXECUTION_FAILED
     if kind is EventType.TASK_TIMED_OUT:
-        status = TaskStatus.TIMED_OUT
+        status, ending = TaskStatus.TIMED_OUT, EventType.EXECUTION_TIMED_OUT
     if definition.optional:
         status = TaskStatus.COMPLETED_WITH_ERRORS
     existing = p.state.tasks.get(ref)
@@ -113,7 +138,7 @@ def fail_task(
     )
     if definition.optional or definition.permissive or scope.feedback:
         return
-    fail_execution(p, f"task {ref} failed: {reason}", task=ref)
+    fail_execution(p, f"task {ref} failed: {reason}", task=ref, kind=ending)
 
 
 def unsafe_to_repeat(p: Pass, task: TaskState) -> bool:
@@ -134,17 +159,20 @@ def outcome_unknown(p: Pass, task: TaskState, reason: str, *, fact: str | None =
     )
 
 
-def time_out(p: Pass, task: TaskState) -> None:
+def time_out(p: Pass, task: TaskState, expired: Expired) -> None:
     """An attempt took longer than it may."""
-    if task.started_at_ms is None:
-        reason = "the attempt did not start in time: its pod was not scheduled or its image not pulled"
-    else:
-        reason = f"the attempt ran longer than its timeout (started {rfc3339(task.started_at_ms)})"
-        if unsafe_to_repeat(p, task):
-            p.emit(EventType.OUTCOME_UNKNOWN, ref=task.ref, attempt=task.attempt, reason=reason)
-            fail_attempt(p, task, f"OutcomeUnknown: {reason}", kind=EventType.TASK_TIMED_OUT, terminal=True)
-            return
-    fail_attempt(p, task, reason, kind=EventType.TASK_TIMED_OUT)
+    reason = expired.reason
+    if expired.policy is TimeoutPolicy.ALERT_ONLY:
+        p.emit(
+            EventType.TASK_TIMED_OUT, ref=task.ref, attempt=task.attempt, reason=reason, alert=expired.kind
+        )
+        return
+    if task.started_at_ms is not None and unsafe_to_repeat(p, task):
+        p.emit(EventType.OUTCOME_UNKNOWN, ref=task.ref, attempt=task.attempt, reason=reason)
+        fail_attempt(p, task, f"OutcomeUnknown: {reason}", kind=EventType.TASK_TIMED_OUT, terminal=True)
+        return
+    is_last = expired.policy is TimeoutPolicy.TIME_OUT_WF or expired.is_total
+    fail_attempt(p, task, reason, kind=EventType.TASK_TIMED_OUT, terminal=is_last)
 
 
 def cancel_active(p: Pass, reason: str) -> None:
@@ -178,7 +206,52 @@ def _is_below(p: Pass, scope: Scope, ref: str) -> bool:
     return False
 
 
-def fail_execution(p: Pass, reason: str, *, task: str | None = None) -> None:
-    """End the run as Failed: what still runs is canceled."""
-    cancel_active(p, "the execution failed")
-    p.emit(EventType.EXECUTION_FAILED, reason=reason, failedTask=task)
+def fail_execution(
+    p: Pass, reason: str, *, task: str | None = None, kind: EventType = EventType.EXECUTION_FAILED
+) -> None:
+    """End the run as Failed (or as `kind` says): what still runs is canceled."""
+    cancel_active(p, "the execution failed" if kind is EventType.EXECUTION_FAILED else "the execution ended")
+    end_badly(p, kind, reason=reason, failedTask=task)
+
+
+def end_badly(p: Pass, kind: EventType, *, reason: str | None, **data: object) -> None:
+    """The ending of a run that did not complete: with what output there is, and its failure workflow."""
+    workflow = p.state.workflow
+    output, _ = final_output(p)
+    if output is not None and len(canonical(output)) <= _LARGEST_BAD_OUTPUT_BYTES:
+        data.setdefault("output", output)
+    if workflow is not None and workflow.failure_workflow and kind is not EventType.EXECUTION_TERMINATED:
+        data["failureWorkflow"] = {"name": workflow.failure_workflow}
+    p.emit(kind, reason=reason, **data)
+
+
+def _last(state: State, scope: Scope) -> TaskState | None:
+    """The last task of an array that came to be: of a SWITCH or a loop, the last one within it."""
+    here = [state.tasks[t.task_reference_name] for t in scope.tasks if t.task_reference_name in state.tasks]
+    if not here:
+        return None
+    last = max(here, key=lambda task: task.seq) if scope.is_graph else here[-1]
+    if last.type not in (TaskType.SWITCH, TaskType.DO_WHILE):
+        return last
+    inside = [each for each in state.scopes.values() if each.owner == last.ref]
+    return (_last(state, inside[-1]) if inside else None) or last
+
+
+def final_output(p: Pass) -> tuple[JsonObject | None, str]:
+    """What outputParameters give, else the output of the last task; or why there is none."""
+    state = p.state
+    workflow = state.workflow
+    if workflow is None:
+        return None, ""
+    if workflow.output_parameters is None:
+        last = _last(state, state.scopes[ROOT]) if ROOT in state.scopes else None
+        output: JsonObject = last.output if last is not None else {}
+    else:
+        try:
+            output = resolved(workflow.output_parameters, state, state.scopes[ROOT])
+        except (ExpressionError, NotCanonical) as error:
+            return None, f"outputParameters: {error}"
+    size = len(canonical(output))
+    if size > PAYLOAD_LIMIT_BYTES:
+        return None, f"the output has {size} bytes, the limit is {PAYLOAD_LIMIT_BYTES}"
+    return output, ""

@@ -12,9 +12,21 @@ from openworld.api.policy import Limits
 from openworld.language.canonical import canonical
 from openworld.ledger import EventType, epoch_ms
 
-from .scopes import close_if_done, open_scope
+from .generations import begin_again, start_over, take_back
+from .scopes import close_if_done, iteration_of, open_scope, recount, suffixed
 from .state import ROOT, Gate, Scope, State, TaskState, Turn
 
+#: Types that are in progress as soon as they are scheduled: nothing outside has to start first.
+WAITING = frozenset(
+    {
+        TaskType.AGENT,
+        TaskType.DO_WHILE,
+        TaskType.EXCLUSIVE_JOIN,
+        TaskType.HUMAN,
+        TaskType.JOIN,
+        TaskType.WAIT,
+    }
+)
 #: Who pauses and resumes when `spec.suspend` is set.
 BY_SPEC = "spec.suspend"
 
@@ -67,6 +79,11 @@ def _enter(state: State, event: JsonObject, status: TaskStatus) -> TaskState:
         state.tasks[ref] = task
         state.active[ref] = None
         scope = state.scopes[scope_id]
+        around = iteration_of(state, scope)
+        if around is not None and not scope.feedback:
+            around.entered.append(ref)
+            state.latest[ref.removesuffix(scope.suffix)] = ref
+        state.known_tasks += 1
         if scope.proposal_id:
             task.origin = {"proposal": scope.proposal_id, "item": scope.items[ref]}
         else:
@@ -79,16 +96,18 @@ def _end(state: State, task: TaskState, status: TaskStatus, event: JsonObject, a
     task.ended_at_ms, task.ended_seq = at_ms, event["seq"]
     task.wake_at_ms = None
     task.reason = event.get("reason", "")
-    task.output = event.get("output", task.output if status is TaskStatus.COMPLETED else {})
+    if task.type is TaskType.DO_WHILE:
+        keep_iteration(state, task)
+    else:
+        task.output = event.get("output", task.output if status is TaskStatus.COMPLETED else {})
     if state.active.pop(task.ref, "absent") == "absent":
         return
     if status.is_success:
         state.completed += 1
     elif status is not TaskStatus.SKIPPED:
         state.failed += 1
-    state.last_ended = task.ref
     scope = state.scope_of(task)
-    if not status.is_success and scope.owner is not None and not scope.feedback:
+    if not task.has_passed and scope.owner is not None and not scope.feedback:
         state.tasks[scope.owner].failed_inside = True
     scope.remaining -= 1
     close_if_done(state, scope)
@@ -101,7 +120,8 @@ def _started(state: State, event: JsonObject, at_ms: int) -> None:
     identity = event["workflow"]
     state.workflow_name, state.workflow_version = identity["name"], identity["version"]
     state.workflow_digest = identity["digest"]
-    state.started_at_ms = at_ms
+    state.started_at_ms = state.clock_from_ms = at_ms
+    state.input = event["input"]
     state.limits = Limits.model_validate(event["limits"])
     state.variables = dict(state.workflow.variables)
     open_scope(state, Scope(id=ROOT, tasks=tuple(state.workflow.tasks)))
@@ -137,6 +157,10 @@ def _ended_as(phase: Phase) -> Handler:
         state.ended_at_ms = at_ms
         state.reason = event.get("reason", "")
         state.output = event.get("output")
+        state.failure_workflow = event.get("failureWorkflow")
+        state.failure_workflow_seq = event["seq"]
+        state.failed_task = event.get("failedTask", "")
+        state.failure_workflow_started = ""
 
     return handler
 
@@ -147,17 +171,55 @@ _HANDLERS[EventType.EXECUTION_TIMED_OUT] = _ended_as(Phase.TIMED_OUT)
 _HANDLERS[EventType.EXECUTION_TERMINATED] = _ended_as(Phase.TERMINATED)
 
 
+@_on(EventType.EXECUTION_RETRIED)
+def _retried(state: State, event: JsonObject, at_ms: int) -> None:
+    begin_again(state, event, at_ms)
+    take_back(state, event, at_ms)
+
+
+@_on(EventType.EXECUTION_RERUN)
+def _rerun(state: State, event: JsonObject, at_ms: int) -> None:
+    begin_again(state, event, at_ms)
+    state.input = event.get("input", state.input)
+    if "ref" not in event:
+        start_over(state)
+        return
+    take_back(state, event, at_ms)
+    if "taskInput" in event:
+        state.given_inputs[event["ref"]] = event["taskInput"]
+
+
+@_on(EventType.EXECUTION_RESTARTED)
+def _restarted(state: State, event: JsonObject, at_ms: int) -> None:
+    begin_again(state, event, at_ms)
+    if event.get("latest"):
+        state.workflow = None
+        state.phase = Phase.PENDING
+    start_over(state)
+
+
+@_on(EventType.FAILURE_WORKFLOW_STARTED)
+def _failure_workflow_started(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: ARG001
+    state.failure_workflow_started = event.get("execution") or "(none)"
+
+
 @_on(EventType.TASK_SCHEDULED)
 def _scheduled(state: State, event: JsonObject, at_ms: int) -> None:
     task = _enter(state, event, TaskStatus.SCHEDULED)
+    state.given_inputs.pop(task.ref, None)
     if task.gate is not None:
         task.subject_digest = task.gate.subject_digest
     task.status, task.gate = TaskStatus.SCHEDULED, None
     task.seq, task.attempt = event["seq"], 0
-    task.scheduled_at_ms = at_ms
+    task.scheduled_at_ms = task.first_scheduled_at_ms = at_ms
     task.not_before_ms = epoch_ms(event["notBefore"]) if "notBefore" in event else 0
     task.input = event["input"]
+    task.items = event.get("items")
+    task.inline = event.get("definition")
     task.wake_at_ms = epoch_ms(event["dueAt"]) if "dueAt" in event else None
+    if event["taskType"] != task.type.value:  # DYNAMIC: it runs as what its input names
+        become = {"type": TaskType(event["taskType"]), "name": event["name"]}
+        task.definition = task.definition.model_copy(update=become)
     state.by_seq[task.seq] = task.ref
     state.scheduled += 1
     tool = event.get("tool")
@@ -170,7 +232,7 @@ def _scheduled(state: State, event: JsonObject, at_ms: int) -> None:
         for index, branch in enumerate(task.definition.fork_tasks):
             if branch:
                 _open_branch(state, task, scope, str(index), branch)
-    if task.type in (TaskType.HUMAN, TaskType.WAIT, TaskType.JOIN, TaskType.AGENT):
+    if task.type in WAITING:
         task.status, task.started_at_ms = TaskStatus.IN_PROGRESS, at_ms
 
 
@@ -186,8 +248,74 @@ def _open_branch(state: State, task: TaskState, scope: Scope, name: str, tasks: 
             feedback=scope.feedback,
             agent_digest=scope.agent_digest,
             depth=scope.depth,
+            suffix=scope.suffix,
         ),
     )
+
+
+@_on(EventType.LOOP_ITERATED)
+def _iterated(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: ARG001
+    task = state.tasks[event["ref"]]
+    around = state.scope_of(task)
+    keep_iteration(state, task)
+    for number in event.get("dropped", ()):
+        _drop_iteration(state, task, number)
+    task.iteration = event["iteration"]
+    task.output["iteration"] = task.iteration
+    if "index" in event:
+        task.output |= {"loopIndex": event["index"], "loopItem": event.get("item")}
+    suffix = f"__{task.iteration}"
+    open_scope(
+        state,
+        Scope(
+            id=iteration_id(task.ref, task.iteration),
+            tasks=tuple(suffixed(inner, suffix) for inner in task.definition.loop_over),
+            parent=around.id,
+            owner=task.ref,
+            depth=around.depth,
+            suffix=around.suffix + suffix,
+            iteration=task.iteration,
+        ),
+    )
+
+
+def iteration_id(ref: str, number: int) -> str:
+    """The id of the scope of a loop's iteration."""
+    return f"{ref}/{number}"
+
+
+def keep_iteration(state: State, task: TaskState) -> None:
+    """Put what the present iteration of a loop has given into the loop's output, by the refs of its body."""
+    task.output.setdefault("iteration", task.iteration)
+    scope = state.scopes.get(iteration_id(task.ref, task.iteration))
+    if scope is not None:
+        task.output[str(task.iteration)] = {
+            ref.removesuffix(scope.suffix): state.tasks[ref].output for ref in scope.entered
+        }
+
+
+def _drop_iteration(state: State, task: TaskState, number: int) -> None:
+    """Let go of an iteration that the loop does not keep: its tasks and scopes, not its events."""
+    task.output.pop(str(number), None)
+    gone = iteration_id(task.ref, number)
+    for scope_id in [each.id for each in state.scopes.values() if _is_within(state, each, gone)]:
+        scope = state.scopes[scope_id]
+        for definition in scope.tasks:
+            dropped = state.tasks.pop(definition.task_reference_name, None)
+            if dropped is not None:
+                for seq in (*dropped.earlier, dropped.seq):
+                    state.by_seq.pop(seq, None)
+    for scope_id in [each.id for each in state.scopes.values() if _is_within(state, each, gone)]:
+        del state.scopes[scope_id]
+
+
+def _is_within(state: State, scope: Scope, outer: str) -> bool:
+    inner: Scope | None = scope
+    while inner is not None:
+        if inner.id == outer:
+            return True
+        inner = state.scopes.get(inner.parent) if inner.parent is not None else None
+    return False
 
 
 @_on(EventType.TASK_STARTED)
@@ -196,10 +324,24 @@ def _task_started(state: State, event: JsonObject, at_ms: int) -> None:
     task.status, task.started_at_ms, task.pod = TaskStatus.IN_PROGRESS, at_ms, event.get("pod", "")
 
 
+@_on(EventType.TASK_PROGRESSED)
+def _progressed(state: State, event: JsonObject, at_ms: int) -> None:
+    task = state.tasks[event["ref"]]
+    task.progressed_at_ms = at_ms
+    task.output = event.get("output", task.output)
+    task.progress_reports += 1
+    if "notBefore" in event:  # the worker wants to be called again: another Job of the same attempt
+        task.earlier, task.seq = (*task.earlier, task.seq), event["seq"]
+        state.by_seq[task.seq] = task.ref
+        task.status, task.started_at_ms, task.pod = TaskStatus.SCHEDULED, None, ""
+        task.scheduled_at_ms, task.not_before_ms = at_ms, epoch_ms(event["notBefore"])
+
+
 @_on(EventType.TASK_COMPLETED)
 def _completed(state: State, event: JsonObject, at_ms: int) -> None:
     _count(state, event)
-    _end(state, state.tasks[event["ref"]], TaskStatus.COMPLETED, event, at_ms)
+    status = TaskStatus(event.get("status", TaskStatus.COMPLETED))
+    _end(state, state.tasks[event["ref"]], status, event, at_ms)
 
 
 def _count(state: State, event: JsonObject) -> None:
@@ -221,7 +363,11 @@ def _failed(state: State, event: JsonObject, at_ms: int) -> None:
 
 @_on(EventType.TASK_TIMED_OUT)
 def _timed_out(state: State, event: JsonObject, at_ms: int) -> None:
-    state.stopped.add(state.tasks[event["ref"]].seq)
+    task = state.tasks[event["ref"]]
+    if "alert" in event:
+        task.alerted.add(event["alert"])
+        return
+    state.stopped.add(task.seq)
     _failed(state, event, at_ms)
 
 
@@ -235,7 +381,9 @@ def _canceled(state: State, event: JsonObject, at_ms: int) -> None:
 
 @_on(EventType.TASK_SKIPPED)
 def _skipped(state: State, event: JsonObject, at_ms: int) -> None:
-    _end(state, _enter(state, event, TaskStatus.SKIPPED), TaskStatus.SKIPPED, event, at_ms)
+    task = _enter(state, event, TaskStatus.SKIPPED)
+    task.skipped_by = event.get("by", "")
+    _end(state, task, TaskStatus.SKIPPED, event, at_ms)
 
 
 @_on(EventType.RETRY_SCHEDULED)
@@ -246,8 +394,24 @@ def _retry(state: State, event: JsonObject, at_ms: int) -> None:
     task.attempt = event["attempt"]
     task.scheduled_at_ms, task.not_before_ms = at_ms, epoch_ms(event["notBefore"])
     task.input = event.get("input", task.input)
-    task.started_at_ms, task.pod = None, ""
-    task.status = TaskStatus.IN_PROGRESS if task.type is TaskType.AGENT else TaskStatus.SCHEDULED
+    task.items = event.get("items", task.items)
+    task.inline = event.get("definition", task.inline)
+    task.wake_at_ms = epoch_ms(event["dueAt"]) if "dueAt" in event else None
+    if task.type is not TaskType.AGENT:
+        task.turns, task.branch_refs = [], []
+    if task.status.is_final:  # a person has it run again
+        task.ended_at_ms = task.ended_seq = None
+        task.reason, task.output = "", {}
+        task.status = TaskStatus.SCHEDULED
+        recount(state)
+    task.started_at_ms, task.pod, task.progressed_at_ms = None, "", None
+    task.alerted = set()
+    task.status = TaskStatus.SCHEDULED
+    if task.type in WAITING:
+        task.status, task.started_at_ms = (
+            TaskStatus.IN_PROGRESS,
+            None if task.type is TaskType.AGENT else at_ms,
+        )
 
 
 @_on(EventType.BRANCH_TAKEN)
@@ -328,6 +492,7 @@ def _materialized(state: State, event: JsonObject, at_ms: int) -> None:  # noqa:
             counts=owner.turns[-1].counts,
             agent_digest=owner.agent_digest or around.agent_digest,
             depth=around.depth + 1,
+            suffix=around.suffix if owner.type is TaskType.FORK_JOIN_DYNAMIC else "",
         ),
     )
 
@@ -353,6 +518,12 @@ def _approved(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: ARG
     gate = state.tasks[event["ref"]].gate
     if gate is not None:
         gate.approved_by.append(event["by"])
+
+
+@_on(EventType.BUDGET_EXCEEDED)
+def _exceeded(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: ARG001
+    if event.get("alertOnly"):
+        state.alerted.add(event["limit"])
 
 
 @_on(EventType.FACT_REFUSED)

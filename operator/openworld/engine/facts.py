@@ -17,7 +17,8 @@ from openworld.api.meta import Json
 class Report:
     """A worker reported on an attempt (a TaskResult, or a termination message).
 
-    `seq` is the sequence number of the event that scheduled the attempt: it names the Job.
+    `seq` is the sequence number of the event that scheduled the attempt: it names the Job. An IN_PROGRESS
+    report with `callback_after_seconds` ends the Job, and asks for another one of the same attempt then.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Report:
     proposal: Json = None
     usage: JsonObject | None = None
     pod: str = ""
+    callback_after_seconds: int | None = None
 
 
 class Ending(StrEnum):
@@ -82,6 +84,16 @@ class Signaled:
 
 
 @dataclass(frozen=True, slots=True)
+class ChildStarted:
+    """The execution object of a child, or of a detached execution, exists."""
+
+    id: str
+    seq: int
+    uid: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChildEnded:
     """A child execution reached its end."""
 
@@ -106,4 +118,4 @@ class CannotGoOn:
     reason: str
 
 
-Fact = CannotGoOn | Report | JobEnded | JobStarted | Signaled | ChildEnded | SuspendSet
+Fact = CannotGoOn | Report | JobEnded | JobStarted | Signaled | ChildStarted | ChildEnded | SuspendSet

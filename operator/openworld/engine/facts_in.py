@@ -5,7 +5,7 @@ from __future__ import annotations
 from openworld.api import Json, JsonObject, Phase, ReportStatus, TaskType
 from openworld.language.canonical import NotCanonical, canonical, normalise
 from openworld.language.schemas import violations
-from openworld.ledger import EventType
+from openworld.ledger import EventType, rfc3339
 
 from . import signals
 from .decide import Pass
@@ -13,6 +13,7 @@ from .endings import (
     LEDGER_LIMIT_BYTES,
     PAYLOAD_LIMIT_BYTES,
     fail_attempt,
+    fail_execution,
     fail_task,
     outcome_unknown,
     unsafe_to_repeat,
@@ -20,6 +21,7 @@ from .endings import (
 from .evolve import BY_SPEC
 from .facts import (
     ChildEnded,
+    ChildStarted,
     Ending,
     Fact,
     JobEnded,
@@ -32,6 +34,7 @@ from .state import TaskState
 
 #: Levels that a report must leave free of the 64 that the record may nest.
 HEADROOM_LEVELS = 24
+MOST_PROGRESS_REPORTS = 20
 
 
 def consume(p: Pass, fact: Fact) -> None:
@@ -39,7 +42,7 @@ def consume(p: Pass, fact: Fact) -> None:
     fact_id = getattr(fact, "id", "")
     if fact_id and fact_id in p.state.facts:
         return
-    if p.state.is_final:
+    if p.state.is_final and not _revives(fact):
         if isinstance(fact, Signaled):
             p.refused.append((fact, f"the execution has ended as {p.state.phase.value}"))
         return
@@ -52,12 +55,21 @@ def consume(p: Pass, fact: Fact) -> None:
             _job_started(p, fact)
         case JobEnded():
             _job_ended(p, fact)
+        case ChildStarted():
+            _child_started(p, fact)
         case ChildEnded():
             _child_ended(p, fact)
         case Signaled():
             signals.consume(p, fact)
         case SuspendSet():
             _suspend(p, fact)
+
+
+def _revives(fact: Fact) -> bool:
+    """Whether a fact is for a run that has ended."""
+    return isinstance(fact, ChildStarted | JobEnded) or (
+        isinstance(fact, Signaled) and fact.type in signals.REVIVING
+    )
 
 
 def _attempt(p: Pass, seq: int) -> TaskState | None:
@@ -75,6 +87,9 @@ def _report(p: Pass, fact: Report) -> None:
     task = _attempt(p, fact.seq)
     if task is None or task.type not in (TaskType.SIMPLE, TaskType.AGENT):
         p.refuse(fact, "the attempt it reports on is over", ref=p.state.by_seq.get(fact.seq))
+        return
+    if fact.status is ReportStatus.IN_PROGRESS:
+        _progressed(p, task, fact)
         return
     if fact.status is ReportStatus.FAILED or fact.status is ReportStatus.FAILED_WITH_TERMINAL_ERROR:
         fail_attempt(
@@ -95,6 +110,24 @@ def _report(p: Pass, fact: Report) -> None:
         _receive_proposal(p, task, fact, content)
     else:
         _complete_simple(p, task, fact)
+
+
+def _progressed(p: Pass, task: TaskState, fact: Report) -> None:
+    """A worker is at work, or wants to be called again later."""
+    if task.progress_reports >= MOST_PROGRESS_REPORTS:
+        p.refuse(fact, f"an attempt may report progress {MOST_PROGRESS_REPORTS} times", ref=task.ref)
+        return
+    again = fact.callback_after_seconds
+    p.emit(
+        EventType.TASK_PROGRESSED,
+        ref=task.ref,
+        attempt=task.attempt,
+        output=_small(p, fact.output),
+        reason=fact.reason[:1000] or None,
+        notBefore=rfc3339(p.now_ms + again * 1000) if again is not None else None,
+        pod=fact.pod or None,
+        facts=[fact.id],
+    )
 
 
 def _complete_simple(p: Pass, task: TaskState, fact: Report) -> None:
@@ -170,6 +203,12 @@ def _job_started(p: Pass, fact: JobStarted) -> None:
 
 
 def _job_ended(p: Pass, fact: JobEnded) -> None:
+    state = p.state
+    if state.is_final:  # of what a run starts when it has ended: its failure workflow was refused
+        if state.failure_workflow is not None and fact.seq == state.failure_workflow_seq:
+            name = state.failure_workflow["name"]
+            p.emit(EventType.FAILURE_WORKFLOW_STARTED, workflow=name, problem=fact.reason, facts=[fact.id])
+        return
     task = _attempt(p, fact.seq)
     if task is None:
         return
@@ -182,6 +221,30 @@ def _job_ended(p: Pass, fact: JobEnded) -> None:
     if fact.ending in (Ending.NAME_TAKEN, Ending.IMAGE, Ending.REFUSED):
         reason = f"{fact.ending.value}: {reason}"
     fail_attempt(p, task, reason, kind=kind, terminal=terminal, fact=fact.id)
+
+
+def _child_started(p: Pass, fact: ChildStarted) -> None:
+    state = p.state
+    if fact.seq == state.failure_workflow_seq and state.failure_workflow is not None:
+        if not state.failure_workflow_started:
+            p.emit(
+                EventType.FAILURE_WORKFLOW_STARTED,
+                workflow=state.failure_workflow["name"],
+                execution=fact.name,
+                uid=fact.uid,
+                facts=[fact.id],
+            )
+        return
+    task = _attempt(p, fact.seq)
+    if task is not None and task.type is TaskType.START_WORKFLOW and not state.is_final:
+        p.emit(
+            EventType.TASK_COMPLETED,
+            ref=task.ref,
+            attempt=task.attempt,
+            output={"workflowId": fact.uid},
+            execution=fact.name,
+            facts=[fact.id],
+        )
 
 
 def _child_ended(p: Pass, fact: ChildEnded) -> None:
@@ -197,8 +260,15 @@ def _child_ended(p: Pass, fact: ChildEnded) -> None:
             facts=[fact.id],
         )
         return
-    kind = EventType.TASK_TIMED_OUT if fact.phase is Phase.TIMED_OUT else EventType.TASK_FAILED
     reason = f"the child execution ended as {fact.phase.value}: {fact.reason}"
+    tolerated = task.definition.optional or task.definition.permissive
+    if fact.phase is Phase.TERMINATED and not tolerated:
+        p.emit(EventType.TASK_CANCELED, ref=task.ref, reason=reason, output=fact.output, facts=[fact.id])
+        if not p.state.scope_of(task).feedback:
+            why = f"task {task.ref}: {reason}"
+            fail_execution(p, why, task=task.ref, kind=EventType.EXECUTION_TERMINATED)
+        return
+    kind = EventType.TASK_TIMED_OUT if fact.phase is Phase.TIMED_OUT else EventType.TASK_FAILED
     fail_task(
         p, task.ref, p.state.scope_of(task), reason, kind=kind, fact=fact.id, output=fact.output or None
     )

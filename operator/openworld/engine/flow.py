@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from openworld.api import JsonObject, Policy, Task, TaskType, Workflow
 from openworld.api.policy import Limits
+from openworld.api.workflow import TimeoutPolicy
 from openworld.language.canonical import NotCanonical, canonical
 from openworld.language.checks import check_workflow
 from openworld.language.expressions import ExpressionError
@@ -15,14 +16,14 @@ from .decide import Pass, resolved
 from .endings import (
     LEDGER_LIMIT_BYTES,
     PAYLOAD_LIMIT_BYTES,
-    cancel_active,
     fail_execution,
     fail_task,
+    final_output,
     time_out,
 )
 from .needs import Definition, DefinitionKind, NeedDefinition
-from .scopes import ready, unreachable
-from .state import ROOT, Scope, TaskState
+from .scopes import inner_arrays, ready, unreachable
+from .state import ROOT, Scope, State
 
 #: How long a new execution waits for definitions that do not exist yet (applied in one go with it).
 DEFINITION_GRACE_MS = 10_000
@@ -33,14 +34,16 @@ START_LIMIT_BYTES = 128 * 1024
 def has_begun(p: Pass) -> bool:
     """Whether the execution has its first event; begins it when its definitions are at hand."""
     state = p.state
-    if state.is_started:
+    if state.workflow is not None or (state.is_started and state.is_final):
         return True
     spec = state.spec
     workflow, digest, name, problem = _workflow(p)
     if p.needs or p.wake_at_ms:
         return False
     limits = Limits()
+    run_input = spec.input
     if workflow is not None:
+        run_input = workflow.input_template | spec.input
         for kind, wanted in _referenced(workflow):
             answer = _definition(p, kind, wanted)
             if answer is None:
@@ -50,13 +53,11 @@ def has_begun(p: Pass) -> bool:
                 limits = answer.model.limits
         if p.needs or p.wake_at_ms:
             return False
-        problem = problem or _too_large(workflow, spec.input)
+        problem = problem or _too_large(workflow, run_input)
         findings = check_workflow(workflow)
         if findings:
             problem = problem or "; ".join(f"{f.path}: {f.message}" for f in findings)
-        broken = violations(workflow.input_schema, spec.input) if workflow.input_schema else []
-        if broken:
-            problem = problem or "input: " + "; ".join(f"{v.path}: {v.message}" for v in broken)
+        problem = problem or _broken(workflow.input_schema, run_input, "input")
     if workflow is None or problem:
         p.emit(EventType.EXECUTION_FAILED, reason=problem)
         return False
@@ -64,14 +65,21 @@ def has_begun(p: Pass) -> bool:
         EventType.EXECUTION_STARTED,
         workflow={"name": name, "version": workflow.version, "digest": digest},
         definition=workflow.wire(),
-        input=spec.input,
+        input=run_input,
         requestedBy=spec.requested_by,
+        generation=state.generation or None,
         serviceAccountName=spec.service_account_name,
         correlationId=spec.correlation_id or None,
         parent=spec.parent.wire() if spec.parent else None,
         limits=limits.model_dump(mode="json", by_alias=True),
     )
     return True
+
+
+def _broken(schema: JsonObject | None, value: JsonObject, name: str) -> str:
+    """How a value breaks its schema; empty when it does not."""
+    broken = violations(schema, value) if schema is not None else []
+    return f"{name}: " + "; ".join(f"{v.path}: {v.message}" for v in broken) if broken else ""
 
 
 def _too_large(workflow: Workflow, run_input: JsonObject) -> str:
@@ -88,26 +96,18 @@ def _too_large(workflow: Workflow, run_input: JsonObject) -> str:
 def _workflow(p: Pass) -> tuple[Workflow | None, str, str, str]:
     spec = p.state.spec
     if spec.workflow is not None:
-        return spec.workflow, governed.digest_of(spec.workflow), "", ""
+        return spec.workflow, governed.digest_of(spec.workflow), spec.workflow.name, ""
     name = spec.workflow_ref.name if spec.workflow_ref else ""
-    answer = _definition(p, DefinitionKind.WORKFLOW, name)
+    version = spec.workflow_ref.version if spec.workflow_ref else None
+    answer = _definition(p, DefinitionKind.WORKFLOW, name, version)
     if answer is None:
         return None, "", name, ""
     if not isinstance(answer.model, Workflow):
         return None, answer.digest, name, answer.problem
-    return answer.model, answer.digest, name, _other_than_asked(p, answer.model, answer.digest)
-
-
-def _other_than_asked(p: Pass, workflow: Workflow, digest: str) -> str:
-    """What is wrong when the Workflow is not the one that was asked for, or approved for the parent."""
-    spec = p.state.spec
-    name = spec.workflow_ref.name if spec.workflow_ref else ""
-    wanted = spec.workflow_ref.version if spec.workflow_ref else None
-    if wanted is not None and workflow.version != wanted:
-        return f"Workflow {name!r} has version {workflow.version}, not {wanted}"
-    if spec.parent is not None and spec.parent.workflow_digest not in (None, digest):
-        return f"Changed: Workflow {name!r} is not the one that was approved any more"
-    return ""
+    problem = answer.problem
+    if spec.parent is not None and spec.parent.workflow_digest not in (None, answer.digest):
+        problem = f"Changed: Workflow {name!r} is not the one that was approved any more"
+    return answer.model, answer.digest, name, problem
 
 
 def _referenced(workflow: Workflow) -> list[tuple[DefinitionKind, str]]:
@@ -125,14 +125,14 @@ def _all_tasks(array: list[Task]) -> list[Task]:
     found: list[Task] = []
     for task in array:
         found.append(task)
-        for inner in (*task.decision_cases.values(), task.default_case, *task.fork_tasks):
+        for inner in inner_arrays(task):
             found.extend(_all_tasks(inner))
     return found
 
 
-def _definition(p: Pass, kind: DefinitionKind, name: str) -> Definition | None:
+def _definition(p: Pass, kind: DefinitionKind, name: str, version: int | None = None) -> Definition | None:
     """A definition, or None while it is being looked up or may yet appear."""
-    answer = p.ask(NeedDefinition(kind, name))
+    answer = p.ask(NeedDefinition(kind, name, version))
     if not isinstance(answer, Definition):
         return None
     appears_by = p.state.identity.created_at_ms + DEFINITION_GRACE_MS
@@ -144,6 +144,8 @@ def _definition(p: Pass, kind: DefinitionKind, name: str) -> Definition | None:
 
 def advance(p: Pass) -> None:
     """Whatever follows from the state, until nothing does."""
+    if not has_begun(p):  # a restart looks its definition up anew
+        return
     while not p.state.is_final:
         before = len(p.events)
         for step in (_timers, _follow, _start_ready, _finish):
@@ -158,25 +160,32 @@ def _break_deadlock(p: Pass) -> None:
     """Nothing follows and nothing is waited for but JOINs: what they wait for can never start."""
     state = p.state
     active = state.active_tasks()
-    if p.needs or state.is_final or state.is_paused or any(t.type is not TaskType.JOIN for t in active):
+    waits_within = {TaskType.JOIN, TaskType.EXCLUSIVE_JOIN, TaskType.DO_WHILE}
+    if p.needs or state.is_final or state.is_paused or any(t.type not in waits_within for t in active):
         return
     if active:
         refs = ", ".join(task.ref for task in active)
         fail_execution(p, f"Deadlock: {refs} waits for tasks that cannot start before it")
 
 
+def workflow_timeout_ms(state: State) -> int | None:
+    """When the workflow's timeout is reached, if it has one that has not been told yet."""
+    workflow = state.workflow
+    if workflow is None or not workflow.timeout_seconds or "timeoutSeconds" in state.alerted:
+        return None
+    return state.clock_from_ms + workflow.timeout_seconds * 1000
+
+
 def _timers(p: Pass) -> None:
     state = p.state
     workflow = state.workflow
-    if workflow is not None and workflow.timeout_seconds:
-        due = state.started_at_ms + workflow.timeout_seconds * 1000
-        if p.now_ms >= due:
-            cancel_active(p, "the execution timed out")
-            p.emit(
-                EventType.EXECUTION_TIMED_OUT,
-                reason=f"timeoutSeconds of the workflow ({workflow.timeout_seconds} s) passed",
-            )
+    due = workflow_timeout_ms(state)
+    if workflow is not None and due is not None and p.now_ms >= due:
+        reason = f"timeoutSeconds of the workflow ({workflow.timeout_seconds} s) passed"
+        if workflow.timeout_policy is not TimeoutPolicy.ALERT_ONLY:
+            fail_execution(p, reason, kind=EventType.EXECUTION_TIMED_OUT)
             return
+        p.emit(EventType.BUDGET_EXCEEDED, limit="timeoutSeconds", reason=reason, alertOnly=True)
     if state.ledger_bytes > LEDGER_LIMIT_BYTES:
         fail_execution(
             p,
@@ -192,9 +201,9 @@ def _timers(p: Pass) -> None:
             expired = rfc3339(task.gate.expires_at_ms)
             governed.refuse(p, task, f"ApprovalExpired: nobody approved by {expired}")
             continue
-        deadline = tasks.deadline_ms(state, task)
-        if deadline is not None and p.now_ms >= deadline:
-            time_out(p, task)
+        limit = tasks.limit(state, task)
+        if limit is not None and p.now_ms >= limit.at_ms:
+            time_out(p, task, limit)
 
 
 def _follow(p: Pass) -> None:
@@ -241,6 +250,8 @@ def start(p: Pass, scope: Scope, definition: Task) -> None:
     try:
         if existing is not None and existing.gate is not None:
             task_input = existing.input
+        elif ref in p.state.given_inputs:
+            task_input = p.state.given_inputs[ref]
         else:
             task_input = resolved(definition.input_parameters, p.state, scope)
     except (ExpressionError, NotCanonical) as error:
@@ -251,7 +262,14 @@ def start(p: Pass, scope: Scope, definition: Task) -> None:
         reason = f"InvalidInput: the input has {size} bytes, the limit is {PAYLOAD_LIMIT_BYTES}"
         fail_task(p, ref, scope, reason, terminal=True)
         return
-    admission = governed.admit(p, scope, definition, task_input)
+    named_by_data = definition.type is TaskType.DYNAMIC
+    if named_by_data:
+        named = _named(definition, task_input)
+        if isinstance(named, str):
+            fail_task(p, ref, scope, f"InvalidInput: {named}", terminal=True)
+            return
+        definition = named
+    admission = governed.admit(p, scope, definition, task_input, named_by_data=named_by_data)
     if admission is None:
         return
     if definition.type in tasks.WITH_JOB and not governed.has_capacity(p):
@@ -261,6 +279,7 @@ def start(p: Pass, scope: Scope, definition: Task) -> None:
         "ref": ref,
         "scope": scope.id,
         "taskType": definition.type.value,
+        "name": definition.name if named_by_data else None,
         "input": task_input,
         "origin": _origin(p, scope, ref),
         **admission,
@@ -269,12 +288,30 @@ def start(p: Pass, scope: Scope, definition: Task) -> None:
     if delay:
         data["notBefore"] = rfc3339(p.now_ms + delay * 1000)
     try:
-        data |= kind.schedule_data(task_input, p.now_ms)
+        data |= kind.schedule_data(p, scope, definition, task_input)
     except ValueError as error:
-        fail_task(p, ref, scope, f"InvalidInput: {error}", terminal=True)
+        reason = f"InvalidInput: {error}"
+        if kind.enters_when_refused or definition.optional or definition.permissive or scope.feedback:
+            fail_task(p, ref, scope, reason)
+        else:
+            fail_execution(p, f"task {ref} failed: {reason}", task=ref)
         return
     p.emit(EventType.TASK_SCHEDULED, **data)
     kind.follow(p, p.state.tasks[ref])
+
+
+def _named(definition: Task, task_input: JsonObject) -> Task | str:
+    """What a DYNAMIC task runs as, or why it cannot: a tool, or a type that its input says all of."""
+    parameter = definition.dynamic_task_name_param
+    name = task_input.get(parameter)
+    if not isinstance(name, str) or not name:
+        return f"inputParameters.{parameter} must name what is run, and is {name!r}"[:500]
+    if name not in TaskType.__members__:
+        return definition.model_copy(update={"type": TaskType.SIMPLE, "name": name})
+    if TaskType(name) not in tasks.NAMEABLE:
+        allowed = ", ".join(sorted(tasks.NAMEABLE))
+        return f"a DYNAMIC task cannot become a {name} task; it can become a tool, {allowed}"
+    return definition.model_copy(update={"type": TaskType(name)})
 
 
 def _origin(p: Pass, scope: Scope, ref: str) -> JsonObject:
@@ -296,19 +333,11 @@ def _finish(p: Pass) -> None:
 
 def complete(p: Pass) -> None:
     """End the execution with its output: outputParameters, else the last task's output."""
-    state = p.state
-    workflow = state.workflow
-    if workflow is not None and workflow.output_parameters is not None:
-        try:
-            output = resolved(workflow.output_parameters, state, state.scopes[ROOT])
-        except (ExpressionError, NotCanonical) as error:
-            fail_execution(p, f"outputParameters: {error}")
-            return
-    else:
-        last: TaskState | None = state.tasks.get(state.last_ended)
-        output = last.output if last is not None else {}
-    size = len(canonical(output))
-    if size > PAYLOAD_LIMIT_BYTES:
-        fail_execution(p, f"the output has {size} bytes, the limit is {PAYLOAD_LIMIT_BYTES}")
+    workflow = p.state.workflow
+    output, problem = final_output(p)
+    if not problem and workflow is not None and output is not None:
+        problem = _broken(workflow.output_schema, output, "output")
+    if problem:
+        fail_execution(p, problem)
         return
-    p.emit(EventType.EXECUTION_COMPLETED, output=output)
+    p.emit(EventType.EXECUTION_COMPLETED, output=output or {})

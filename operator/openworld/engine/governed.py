@@ -6,6 +6,8 @@ policy binds (authored tasks: only where the policy says `scope: All`) and whose
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from openworld.api import JsonObject, Policy, Strict, Task, TaskStatus, TaskType, ToolCatalog
 from openworld.api.policy import JUDGED, Approval
 from openworld.api.policy import Scope as PolicyScope
@@ -19,6 +21,7 @@ from openworld.governance import (
     Question,
     Spent,
     Verdict,
+    find_tool,
     item_digest,
     judge,
     judge_task,
@@ -29,7 +32,7 @@ from openworld.ledger import EventType, rfc3339
 
 from .context import visible_refs
 from .decide import Pass
-from .endings import fail_execution, fail_task
+from .endings import PAYLOAD_LIMIT_BYTES, fail_execution, fail_task
 from .needs import Definition, DefinitionKind, NeedAccess, NeedDefinition
 from .scopes import every_ref
 from .state import Scope, TaskState
@@ -40,17 +43,24 @@ def digest_of(model: Strict) -> str:
     return digest(model.wire())
 
 
-def admit(p: Pass, scope: Scope, definition: Task, task_input: JsonObject) -> JsonObject | None:
+def admit(
+    p: Pass, scope: Scope, definition: Task, task_input: JsonObject, *, named_by_data: bool = False
+) -> JsonObject | None:
     """What the TaskScheduled event says of a task that may start; None when it may not (yet).
 
-    A denied task has failed and a gated one waits for a person when this returns None.
+    A denied task has failed and a gated one waits for a person when this returns None. What data names
+    (DYNAMIC) is bound by policy as a proposal is.
     """
-    if not _must_judge(p, scope, definition):
+    if not _must_judge(p, scope, definition, named_by_data=named_by_data):
         return None if p.needs else {}
     ref = definition.task_reference_name
-    question = _question(p, scope, proposer=scope.owner or ref, prefix=scope.prefix)
+    suffix = scope.suffix if scope.proposed else ""
+    question = _question(p, scope, proposer=scope.owner or ref, prefix=scope.prefix, suffix=suffix)
     if question is None:
         return None
+    if named_by_data:
+        question = replace(question, bind_policy=True)
+    task_input = _over_template(question, definition, task_input)
     verdict = judge_task(question, definition, task_input)
     if not _has_access_answers(p, verdict):
         return None
@@ -60,13 +70,23 @@ def admit(p: Pass, scope: Scope, definition: Task, task_input: JsonObject) -> Js
         return None
     if item.decision is Decision.NEEDS_APPROVAL and not _is_approved(p, scope, item, verdict, task_input):
         return None
-    return _tool_data(p, item)
+    return {"input": task_input, **_tool_data(p, item)}
 
 
-def _must_judge(p: Pass, scope: Scope, definition: Task) -> bool:
+def _over_template(question: Question, definition: Task, task_input: JsonObject) -> JsonObject:
+    """A tool's input: what the task says over what the tool's inputTemplate says."""
+    if definition.type is not TaskType.SIMPLE:
+        return task_input
+    tool = find_tool(question.catalogs, definition.name)
+    return task_input if isinstance(tool, str) else tool.input_template | task_input
+
+
+def _must_judge(p: Pass, scope: Scope, definition: Task, *, named_by_data: bool) -> bool:
     if definition.type is TaskType.SIMPLE or scope.proposed:
         return True
-    return definition.type in JUDGED and (p.state.spec.workflow is not None or _binds_all(p))
+    if definition.type not in JUDGED:
+        return False
+    return named_by_data or p.state.spec.workflow is not None or _binds_all(p)
 
 
 def _binds_all(p: Pass) -> bool:
@@ -103,7 +123,7 @@ def _is_approved(p: Pass, scope: Scope, item: ItemVerdict, verdict: Verdict, tas
     shown = item_digest(
         execution_uid=p.state.uid,
         ref=ref,
-        generation=0,
+        generation=p.state.generation,
         resolved_input={"input": task_input, "subject": subject, "rule": item.rule, "approval": terms},
         tool_digest=item.tool_digest,
         policy_digests=[value for _, value in verdict.policies],
@@ -131,13 +151,18 @@ def _is_approved(p: Pass, scope: Scope, item: ItemVerdict, verdict: Verdict, tas
 def _subject(p: Pass, item: ItemVerdict, task_input: JsonObject) -> JsonObject | None:
     """The definition that an item would run, which its input does not say; None while it is looked up."""
     task = item.task
-    if task is None or task.type not in (TaskType.SUB_WORKFLOW, TaskType.AGENT):
+    if task is None or task.type not in (TaskType.SUB_WORKFLOW, TaskType.START_WORKFLOW, TaskType.AGENT):
         return {}
-    if task.sub_workflow_param is not None:
-        kind, name = DefinitionKind.WORKFLOW, task.sub_workflow_param.name
-    else:
+    kind, version = DefinitionKind.WORKFLOW, None
+    if task.type is TaskType.AGENT:
         kind, name = DefinitionKind.AGENT, str(task_input.get("agent"))
-    answer = p.ask(NeedDefinition(kind, name))
+    elif task.sub_workflow_param is not None:
+        name, version = task.sub_workflow_param.name, task.sub_workflow_param.version
+    else:
+        start = task_input.get("startWorkflow")
+        asked = start if isinstance(start, dict) else {}
+        name, version = str(asked.get("name")), asked.get("version")
+    answer = p.ask(NeedDefinition(kind, name, version if isinstance(version, int) else None))
     if not isinstance(answer, Definition):
         return None
     return {"kind": kind.value, "name": name, "digest": answer.digest}
@@ -170,9 +195,12 @@ def judge_proposal(p: Pass, task: TaskState) -> None:
     turn = task.turns[-1]
     scope = p.state.scope_of(task)
     prefix = f"{task.ref}__{turn.number}__" if task.type is not TaskType.FORK_JOIN_DYNAMIC else ""
-    question = _question(p, scope, proposer=task.ref, prefix=prefix, proposing=task)
+    suffix = scope.suffix if task.type is TaskType.FORK_JOIN_DYNAMIC else ""
+    question = _question(p, scope, proposer=task.ref, prefix=prefix, suffix=suffix, proposing=task)
     if question is None:
         return
+    if task.type is TaskType.FORK_JOIN_DYNAMIC:
+        question = replace(question, most_bytes=PAYLOAD_LIMIT_BYTES)
     content = turn.content
     if task.type is not TaskType.AGENT and isinstance(content, dict):
         content = {**content, "atomic": True}  # nobody is there to mend the rest of it
@@ -269,6 +297,7 @@ def _question(
     *,
     proposer: str,
     prefix: str = "",
+    suffix: str = "",
     proposing: TaskState | None = None,
 ) -> Question | None:
     state = p.state
@@ -299,10 +328,10 @@ def _question(
             name=state.name,
             namespace=state.namespace,
             uid=state.uid,
-            input=state.spec.input,
+            input=state.input,
             requested_by=state.spec.requested_by,
             service_account=account,
-            started_at_ms=state.started_at_ms,
+            started_at_ms=state.clock_from_ms,
             workflow_name=state.workflow_name,
         ),
         now_ms=p.now_ms,
@@ -313,6 +342,7 @@ def _question(
         visible=visible_refs(state, proposing, agent.agent if agent else None),
         taken=every_ref(state) if proposing is not None else frozenset(),
         prefix=prefix,
+        suffix=suffix,
         spent=Spent(
             tasks=state.proposed_tasks - counted,
             tokens=state.tokens,

@@ -24,10 +24,15 @@ class DefinitionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NeedDefinition:
-    """An object of the execution's namespace. Answered by a `Definition`."""
+    """An object of the execution's namespace. Answered by a `Definition`.
+
+    A Workflow is found by its `spec.name`, else by its own; of several versions `version` says which one
+    is meant, and the latest is where it does not.
+    """
 
     kind: DefinitionKind
     name: str
+    version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,7 @@ class NeedAccess:
 class NeedScript:
     """The value of a script, run in the sandbox. Answered by a `ScriptAnswer`.
 
-    `data` is canonical JSON, so that equal questions are equal.
+    `data` is JSON.
     """
 
     evaluator: str

@@ -35,10 +35,12 @@ class DesiredJob:
 
 @dataclass(frozen=True, slots=True)
 class DesiredChild:
-    """One child execution of a SUB_WORKFLOW task.
+    """One execution that this one starts.
 
     `version` and `workflow_digest` say which definition it must find, where that was asked for or
-    approved; it ends at once when it finds another.
+    approved; it ends at once when it finds another. `definition` is an inline one. A `detached`
+    execution (START_WORKFLOW, a failure workflow) is no child: it is only started, and a
+    `ChildStarted` fact says so.
     """
 
     seq: int
@@ -48,6 +50,9 @@ class DesiredChild:
     depth: int
     version: int | None = None
     workflow_digest: str = ""
+    definition: JsonObject | None = None
+    detached: bool = False
+    correlation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

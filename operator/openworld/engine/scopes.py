@@ -29,6 +29,39 @@ def with_implied_joins(tasks: Sequence[Task]) -> tuple[Task, ...]:
     return tuple(result)
 
 
+def suffixed(task: Task, suffix: str) -> Task:
+    """A task of a loop's body as an iteration runs it: every ref in it ends in the iteration's number."""
+
+    def all_of(tasks: Sequence[Task]) -> list[Task]:
+        return [suffixed(inner, suffix) for inner in tasks]
+
+    return task.model_copy(
+        update={
+            "task_reference_name": task.task_reference_name + suffix,
+            "depends_on": None if task.depends_on is None else [ref + suffix for ref in task.depends_on],
+            "join_on": [ref + suffix for ref in task.join_on],
+            "default_exclusive_join_task": [ref + suffix for ref in task.default_exclusive_join_task],
+            "decision_cases": {case: all_of(tasks) for case, tasks in task.decision_cases.items()},
+            "default_case": all_of(task.default_case),
+            "fork_tasks": [all_of(branch) for branch in task.fork_tasks],
+            "loop_over": all_of(task.loop_over),
+        }
+    )
+
+
+def inner_arrays(task: Task) -> list[list[Task]]:
+    """The arrays of tasks that a task holds."""
+    return [*task.decision_cases.values(), task.default_case, *task.fork_tasks, task.loop_over]
+
+
+def iteration_of(state: State, scope: Scope) -> Scope | None:
+    """The innermost iteration that a scope belongs to."""
+    inner: Scope | None = scope
+    while inner is not None and not inner.iteration:
+        inner = state.scopes[inner.parent] if inner.parent is not None else None
+    return inner
+
+
 def open_scope(state: State, scope: Scope) -> None:
     """Enter a scope. An array with dependsOn anywhere is a graph; any other is a sequence."""
     scope.is_graph = scope.is_graph or any(task.depends_on is not None for task in scope.tasks)
@@ -61,6 +94,35 @@ def close_if_done(state: State, scope: Scope) -> None:
         scope.open_children -= 1
 
 
+def recount(state: State) -> None:
+    """Set right what is kept of open scopes and active tasks, after tasks were revived or taken away."""
+    state.active = {ref: None for ref, task in state.tasks.items() if not task.status.is_final}
+    state.open_scopes = {}
+    for task in state.tasks.values():
+        task.open_scopes, task.failed_inside = 0, False
+    for scope in state.scopes.values():
+        scope.cursor = scope.open_children = 0
+    for scope in reversed(list(state.scopes.values())):  # those within come after those around
+        found = [state.tasks.get(task.task_reference_name) for task in scope.tasks]
+        scope.remaining = sum(task is None or not task.status.is_final for task in found)
+        scope.closed = scope.remaining == 0 and scope.open_children == 0
+        if not scope.closed and scope.parent is not None:
+            state.scopes[scope.parent].open_children += 1
+        owner = state.tasks[scope.owner] if scope.owner is not None else None
+        if owner is None:
+            continue
+        owner.open_scopes += not scope.closed
+        broken = (
+            task is not None
+            and task.status.is_final
+            and (not task.has_passed or (task.failed_inside and task.type not in FORKS))
+            for task in found
+        )
+        if not scope.feedback and any(broken):
+            owner.failed_inside = True
+    state.open_scopes = {scope.id: None for scope in state.scopes.values() if not scope.closed}
+
+
 def ready(state: State, scope: Scope) -> Iterator[Task]:
     """The tasks of a scope that may start now, in order."""
     if not scope.is_graph:
@@ -87,10 +149,11 @@ def unreachable(state: State, scope: Scope) -> Iterator[tuple[Task, str]]:
                     break
         return
     _move_cursor(state, scope)
-    before = _before_cursor(state, scope)
-    if before is not None and _has_failed(before):
+    current = _at_cursor(state, scope)
+    if current is not None and _has_failed(current):
         for task in scope.tasks[scope.cursor :]:
-            yield task, before.ref
+            if task.task_reference_name not in state.tasks:
+                yield task, current.ref
 
 
 def every_ref(state: State) -> frozenset[str]:
@@ -102,34 +165,34 @@ def every_ref(state: State) -> frozenset[str]:
 def _deep(tasks: Sequence[Task]) -> Iterator[Task]:
     for task in with_implied_joins(tasks):
         yield task
-        for inner in (*task.decision_cases.values(), task.default_case, *task.fork_tasks):
+        for inner in inner_arrays(task):
             yield from _deep(inner)
 
 
 def _move_cursor(state: State, scope: Scope) -> None:
-    while scope.cursor < len(scope.tasks) and scope.tasks[scope.cursor].task_reference_name in state.tasks:
+    """Look past the tasks that have passed."""
+    while scope.cursor < len(scope.tasks):
+        if not _has_passed(state, scope.tasks[scope.cursor].task_reference_name):
+            return
         scope.cursor += 1
 
 
 def _next_in_sequence(state: State, scope: Scope) -> Task | None:
     _move_cursor(state, scope)
-    if scope.cursor == len(scope.tasks):
-        return None
-    before = _before_cursor(state, scope)
-    if before is not None and not _has_passed(state, before.ref):
+    if scope.cursor == len(scope.tasks) or _at_cursor(state, scope) is not None:
         return None
     return scope.tasks[scope.cursor]
 
 
-def _before_cursor(state: State, scope: Scope) -> TaskState | None:
-    if scope.cursor == 0:
+def _at_cursor(state: State, scope: Scope) -> TaskState | None:
+    if scope.cursor == len(scope.tasks):
         return None
-    return state.tasks.get(scope.tasks[scope.cursor - 1].task_reference_name)
+    return state.tasks.get(scope.tasks[scope.cursor].task_reference_name)
 
 
 def _has_passed(state: State, ref: str) -> bool:
     task = state.tasks.get(ref)
-    if task is None or not task.status.is_success:
+    if task is None or not task.has_passed:
         return False
     return task.type in FORKS or (task.open_scopes == 0 and not task.failed_inside)
 
@@ -138,4 +201,4 @@ def _has_failed(task: TaskState) -> bool:
     if not task.status.is_final:
         return False
     is_broken = task.failed_inside and task.open_scopes == 0 and task.type not in FORKS
-    return not task.status.is_success or is_broken
+    return not task.has_passed or is_broken

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import orjson
+
 from openworld.api import JsonObject
 from openworld.api.workflow import EvaluatorType
-from openworld.language.canonical import canonical
 
 from .decide import Pass
 from .needs import NeedScript, ScriptAnswer
@@ -14,5 +15,10 @@ def value_of(p: Pass, evaluator: EvaluatorType, expression: str, data: JsonObjec
     """The value, or None while the sandbox is asked."""
     if evaluator is EvaluatorType.VALUE_PARAM:
         return ScriptAnswer(data.get(expression))
-    answer = p.ask(NeedScript(evaluator.value, expression, canonical(data)))
+    return run(p, evaluator.value, expression, data)
+
+
+def run(p: Pass, evaluator: str, expression: str, data: JsonObject) -> ScriptAnswer | None:
+    """The value of a script, or None while the sandbox is asked. Keys keep their order."""
+    answer = p.ask(NeedScript(evaluator, expression, orjson.dumps(data)))
     return answer if isinstance(answer, ScriptAnswer) else None

@@ -6,13 +6,15 @@ judged here, and one that does not is refused with the reason.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from openworld.api import JsonObject, SignalType, TaskStatus, TaskType
 from openworld.language.canonical import NotCanonical, canonical, normalise
 from openworld.ledger import EventType
 
-from . import governed
+from . import governed, operations
 from .decide import Pass
-from .endings import PAYLOAD_LIMIT_BYTES, cancel_active, fail_task
+from .endings import PAYLOAD_LIMIT_BYTES, cancel_active, end_badly, fail_task
 from .facts import Signaled
 from .state import Gate, TaskState
 
@@ -95,7 +97,10 @@ def _reject(p: Pass, fact: Signaled) -> str:
 
 
 def _waiting(p: Pass, fact: Signaled) -> TaskState | str:
-    task = p.state.tasks.get(fact.ref or "")
+    if fact.ref is None:
+        waits = (task for task in p.state.active_tasks() if task.type is TaskType.WAIT)
+        return next(waits, "no WAIT task waits; name the task that is meant")
+    task = p.state.tasks.get(fact.ref)
     if task is None:
         return f"there is no task {fact.ref!r}"
     if task.type not in (TaskType.HUMAN, TaskType.WAIT):
@@ -109,14 +114,22 @@ def _complete(p: Pass, fact: Signaled) -> str:
     task = _waiting(p, fact)
     if isinstance(task, str):
         return task
+    output = _payload(fact)
+    if isinstance(output, str):
+        return output
+    p.emit(EventType.TASK_COMPLETED, ref=task.ref, attempt=task.attempt, output=output, **_source(fact))
+    return ""
+
+
+def _payload(fact: Signaled) -> JsonObject | str:
+    """The payload as a task's output, or why it cannot be one."""
     try:
-        output = normalise(fact.payload)
+        output: JsonObject = normalise(fact.payload)
     except NotCanonical as error:
         return f"the payload cannot be recorded: {error}"
     if len(canonical(output)) > PAYLOAD_LIMIT_BYTES:
         return f"the payload is larger than {PAYLOAD_LIMIT_BYTES} bytes"
-    p.emit(EventType.TASK_COMPLETED, ref=task.ref, attempt=task.attempt, output=output, **_source(fact))
-    return ""
+    return output
 
 
 def _fail(p: Pass, fact: Signaled) -> str:
@@ -146,16 +159,27 @@ def _resume(p: Pass, fact: Signaled) -> str:
 
 def _terminate(p: Pass, fact: Signaled) -> str:
     why = _reason(fact)
-    cancel_active(p, f"the execution was terminated by {fact.by}")
-    p.emit(
-        EventType.EXECUTION_TERMINATED,
-        reason=f"terminated by {fact.by}" + (f": {why}" if why else ""),
-        **_source(fact),
-    )
+    reason = f"terminated by {fact.by}" + (f": {why}" if why else "")
+    cancel_active(p, f"the execution was {reason}")
+    end_badly(p, EventType.EXECUTION_TERMINATED, reason=reason, **_source(fact))
     return ""
 
 
-_HANDLERS = {
+def _progress(p: Pass, fact: Signaled) -> str:
+    task = _waiting(p, fact)
+    if isinstance(task, str):
+        return task
+    output = _payload(fact)
+    if isinstance(output, str):
+        return output
+    p.emit(EventType.TASK_PROGRESSED, ref=task.ref, attempt=task.attempt, output=output, **_source(fact))
+    return ""
+
+
+#: What may be asked of an execution that has ended.
+REVIVING = frozenset({SignalType.RETRY, SignalType.RERUN, SignalType.RESTART})
+
+_HANDLERS: dict[SignalType, Callable[[Pass, Signaled], str]] = {
     SignalType.APPROVE: _approve,
     SignalType.REJECT: _reject,
     SignalType.COMPLETE: _complete,
@@ -163,4 +187,9 @@ _HANDLERS = {
     SignalType.PAUSE: _pause,
     SignalType.RESUME: _resume,
     SignalType.TERMINATE: _terminate,
+    SignalType.PROGRESS: _progress,
+    SignalType.RETRY: lambda p, fact: operations.retry(p, fact, _source(fact)),
+    SignalType.RERUN: lambda p, fact: operations.rerun(p, fact, _source(fact)),
+    SignalType.RESTART: lambda p, fact: operations.restart(p, fact, _source(fact)),
+    SignalType.SKIP: lambda p, fact: operations.skip(p, fact, _source(fact)),
 }

@@ -72,7 +72,11 @@ class Turn:
 
 @dataclass(slots=True)
 class TaskState:
-    """One task; a ref means its last attempt. `earlier` are the attempts before it, by seq."""
+    """One task; a ref means its last attempt. `earlier` are the attempts before it, by seq.
+
+    `iteration` counts the iterations of a loop, `items` are what it goes over. `inline` is the definition
+    that a SUB_WORKFLOW carries.
+    """
 
     definition: Task
     scope: str
@@ -99,6 +103,15 @@ class TaskState:
     turns: list[Turn] = field(default_factory=list)
     open_scopes: int = 0
     failed_inside: bool = False
+    skipped_by: str = ""
+    iteration: int = 0
+    items: list[Json] | None = None
+    inline: JsonObject | None = None
+    progressed_at_ms: int | None = None
+    progress_reports: int = 0
+    forgiven_turns: int = 0
+    first_scheduled_at_ms: int = 0
+    alerted: set[str] = field(default_factory=set)
     branch_refs: list[str] = field(default_factory=list)
 
     @property
@@ -112,6 +125,11 @@ class TaskState:
         return self.definition.type
 
     @property
+    def has_passed(self) -> bool:
+        """Whether what waits for this task may go on: it succeeded, or a person skipped it."""
+        return self.status.is_success or bool(self.skipped_by)
+
+    @property
     def turn(self) -> Turn | None:
         """The newest turn."""
         return self.turns[-1] if self.turns else None
@@ -119,11 +137,12 @@ class TaskState:
 
 @dataclass(slots=True)
 class Scope:
-    """An array of tasks that is being worked: the workflow's own, a branch, a case, a proposal.
+    """An array of tasks that is being worked: the workflow's own, a branch, a case, a proposal, an iteration.
 
     `feedback` is true below an agent's proposal: a failure there is told to the agent and does not
     end the workflow. `aliases` maps the short refs of a proposal to the refs it was given.
-    `cursor` only remembers how far a sequence has been looked through.
+    `suffix` is what its refs end in within loops (`__2__1`); `entered` are the tasks of an iteration, those
+    of scopes within it included. `cursor` only remembers how far a sequence has been looked through.
     """
 
     id: str
@@ -139,6 +158,9 @@ class Scope:
     agent_digest: str = ""
     counts: dict[str, int] = field(default_factory=dict)
     depth: int = 0
+    suffix: str = ""
+    iteration: int = 0
+    entered: list[str] = field(default_factory=list)
     cursor: int = field(default=0, compare=False)
     remaining: int = 0
     open_children: int = 0
@@ -147,12 +169,19 @@ class Scope:
     @property
     def prefix(self) -> str:
         """What stands before the short refs of a proposal's items."""
-        return next((ref.removesuffix(short) for short, ref in self.aliases.items()), "")
+        for short, ref in self.aliases.items():
+            return ref.removesuffix(self.suffix).removesuffix(short)
+        return ""
 
 
 @dataclass(slots=True)
 class State:
-    """Everything that follows from the events so far."""
+    """Everything that follows from the events so far.
+
+    `latest` maps a ref without its iteration to the last task that had it. `clock_from_ms` is when the
+    present generation began: timeouts and budgets of time count from there. `given_inputs` are what a
+    person has given a task to run with, in place of its inputParameters.
+    """
 
     identity: Identity
     head_seq: int = -1
@@ -165,6 +194,8 @@ class State:
     workflow_version: int = 1
     workflow_digest: str = ""
     started_at_ms: int = 0
+    clock_from_ms: int = 0
+    generation: int = 0
     ended_at_ms: int | None = None
     limits: Limits = field(default_factory=Limits)
     suspended: bool = False
@@ -172,7 +203,10 @@ class State:
     paused_at_ms: int = 0
     variables: JsonObject = field(default_factory=dict)
     output: JsonObject | None = None
+    input: JsonObject = field(default_factory=dict)
+    given_inputs: dict[str, JsonObject] = field(default_factory=dict)
     tasks: dict[str, TaskState] = field(default_factory=dict)
+    latest: dict[str, str] = field(default_factory=dict)
     active: dict[str, None] = field(default_factory=dict)
     scopes: dict[str, Scope] = field(default_factory=dict)
     open_scopes: dict[str, None] = field(default_factory=dict)
@@ -181,8 +215,13 @@ class State:
     facts: set[str] = field(default_factory=set)
     tools: dict[str, Tool] = field(default_factory=dict)
     agents: dict[str, tuple[str, Agent]] = field(default_factory=dict)
-    last_ended: str = ""
     permissive_failure: str = ""
+    failure_workflow: JsonObject | None = None
+    failure_workflow_seq: int = -1
+    failed_task: str = ""
+    failure_workflow_started: str = ""
+    known_tasks: int = 0
+    alerted: set[str] = field(default_factory=set)
     scheduled: int = 0
     completed: int = 0
     failed: int = 0

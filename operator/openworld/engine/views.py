@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from openworld.api import JsonObject, TaskStatus
+from openworld.api import JsonObject, TaskStatus, TaskType
 from openworld.api.meta import Json
 
-from .scopes import FORKS
+from .scopes import FORKS, iteration_of
 from .state import Scope, State, TaskState
 
 _CONDUCTOR_STATUS = {
@@ -39,10 +39,10 @@ class ExpressionScope(Mapping[str, Json]):
         if root == "workflow":
             view = workflow_view(self._state)
             return {"input": view["input"]} if self._scope.proposed else view
-        task = self._state.tasks.get(self._scope.aliases.get(root, root))
+        task = task_of(self._state, self._scope, root)
         if task is None:
             raise KeyError(root)
-        return task_view(task)
+        return task_view(self._state, task)
 
     def __iter__(self) -> Iterator[str]:
         yield "workflow"
@@ -52,29 +52,43 @@ class ExpressionScope(Mapping[str, Json]):
         return 1 + len(self._state.tasks)
 
 
+def task_of(state: State, scope: Scope, ref: str) -> TaskState | None:
+    """The task that a ref means in a scope: the last one, where a loop has had several."""
+    ref = scope.aliases.get(ref, ref)
+    return state.tasks.get(ref) or state.tasks.get(state.latest.get(ref, ""))
+
+
 def workflow_view(state: State) -> JsonObject:
     """`${workflow.…}` for authored text."""
     spec = state.spec
+    is_child = spec.parent is not None and not spec.parent.detached
     return {
-        "input": spec.input,
+        "input": state.input,
+        "output": state.output or {},
         "status": state.phase.value.upper(),
         "workflowId": state.uid,
         "workflowType": state.workflow_name,
         "version": state.workflow_version,
         "correlationId": spec.correlation_id,
         "variables": state.variables,
-        "parentWorkflowId": spec.parent.uid if spec.parent else None,
+        "parentWorkflowId": spec.parent.uid if spec.parent and is_child else None,
         "reasonForIncompletion": state.reason or None,
     }
 
 
-def task_view(task: TaskState) -> JsonObject:
-    """`${ref.…}`: the last attempt of a task."""
+def task_view(state: State, task: TaskState) -> JsonObject:
+    """`${ref.…}`: the last attempt of a task. Source of the keys: Conductor."""
+    name = task.definition.name or task.ref
+    is_simple = task.type is TaskType.SIMPLE
+    around = iteration_of(state, state.scope_of(task))
     return {
         "input": task.input,
         "output": task.output,
         "status": _CONDUCTOR_STATUS[task.status],
-        "taskType": task.type.value,
+        "taskType": name if is_simple else task.type.value,
+        "taskDefName": name,
+        "referenceTaskName": task.ref,
+        "iteration": task.iteration or (around.iteration if around is not None else 0),
         "retryCount": task.attempt,
         "startTime": task.started_at_ms,
         "endTime": task.ended_at_ms,

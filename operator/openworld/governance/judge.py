@@ -48,7 +48,7 @@ def judge(question: Question, proposal: Json) -> Verdict:
         if item is None or denial_or_none is not None:
             denial = denial_or_none or Denial(Check.SHAPE, "item", "it makes no sense")
             short = read.refs[index]
-            ref = short if shape.is_placeholder(short) else question.prefix + short
+            ref = short if shape.is_placeholder(short) else question.full_ref(short)
             verdicts.append(_denied(index, short, ref, denial, item))
             continue
         verdict = _checked(question, item, bounds, counts, accepted, needs, rules)
@@ -70,9 +70,9 @@ def judge(question: Question, proposal: Json) -> Verdict:
 
 def judge_task(question: Question, task: Task, resolved_input: JsonObject) -> Verdict:
     """The verdict on one task whose input is final. It has exactly one item."""
-    ref, prefix = task.task_reference_name, question.prefix
-    before = tuple(other.removeprefix(prefix) for other in task.depends_on or ())
-    item = Item(0, ref.removeprefix(prefix), ref, task, resolved_input, depends_on=before)
+    ref = task.task_reference_name
+    before = tuple(question.short_ref(other) for other in task.depends_on or ())
+    item = Item(0, question.short_ref(ref), ref, task, resolved_input, depends_on=before)
     item = _with_tool(question, item)
     bounds = limits.tightest(question.policies)
     base = _base(question, bounds)

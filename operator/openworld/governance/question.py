@@ -66,7 +66,8 @@ class Question:
     """Everything a verdict depends on.
 
     `access` holds the answers of access reviews by tool: absent means not asked yet. `visible` are
-    the refs that proposed text may name, `taken` those that exist, `prefix` goes before a short ref.
+    the refs that proposed text may name, `taken` those that exist, `prefix` goes before a short ref and
+    `suffix` (of an iteration) behind it. `most_bytes` is how large a proposal may be.
     `proposed` is false for authored tasks: budgets of proposals do not bind them, and rules only
     where `bind_policy` says so. `counts` is the `Verdict.counts` of the proposal that a single task
     came from; empty for authored tasks.
@@ -81,8 +82,18 @@ class Question:
     visible: frozenset[str] = frozenset()
     taken: frozenset[str] = frozenset()
     prefix: str = ""
+    suffix: str = ""
+    most_bytes: int = 64 * 1024
     spent: Spent = field(default_factory=Spent)
     agent: AgentSource | None = None
     bind_policy: bool = True
     proposed: bool = True
     counts: Mapping[str, int] = field(default_factory=dict)
+
+    def full_ref(self, short: str) -> str:
+        """The ref that an item gets."""
+        return f"{self.prefix}{short}{self.suffix}"
+
+    def short_ref(self, full: str) -> str:
+        """The ref that an item was proposed under."""
+        return full.removesuffix(self.suffix).removeprefix(self.prefix)

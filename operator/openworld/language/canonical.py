@@ -47,7 +47,8 @@ def digest(value: Json) -> str:
 
 
 def normalise(value: Json) -> Json:
-    """The value as it comes back from the API server; equal in canonical text. Raises NotCanonical."""
+    """The value as it comes back from the API server, but for the order of keys, which stays as written here
+    and is sorted there; equal in canonical text. Raises NotCanonical."""
     return _normalised(value, 0, [])
 
 
@@ -121,7 +122,7 @@ def _object(value: Mapping[Json, Json], depth: int, path: list[str | int]) -> Js
         if not isinstance(key, str):
             raise NotCanonical(path_text(path), f"has the key {key!r}, which is not text")
     members: dict[str, Json] = {}
-    for key in sorted(value):
+    for key in value:
         path.append(key)
         members[_text(key, path)] = _normalised(value[key], depth + 1, path)
         path.pop()

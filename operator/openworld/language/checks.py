@@ -13,15 +13,17 @@ from openworld.api import Agent, Policy, Task, TaskType, ToolCatalog, Workflow
 from openworld.api.meta import Json
 from openworld.api.policy import Approval, RuleDecision
 from openworld.api.toolcatalog import EnvVar
+from openworld.api.workflow import TimeoutPolicy
 
 from .expressions import ExpressionError, Reference, find, references
-from .reading import Finding, joined, suggestion, under
+from .reading import Finding, InvalidResource, joined, read, suggestion, under
 from .schemas import check_schema
 from .task_checks import problems_of
 
 #: What `${workflow.…}` offers.
 WORKFLOW_KEYS = (
     "input",
+    "output",
     "status",
     "workflowId",
     "workflowType",
@@ -61,11 +63,18 @@ def check_workflow(workflow: Workflow, path: str = "spec") -> list[Finding]:
             findings += [Finding(joined(where, steps), message) for steps, message in problems_of(task)]
             findings += _names(where, task)
             findings += _expressions(joined(where, ["inputParameters"]), task.input_parameters, refs)
+            findings += _expressions(joined(where, ["items"]), task.items, refs)
+            findings += _inline_definition(where, task, refs)
             findings += _join_on(where, task, refs)
         findings += _depends_on(array)
     if workflow.output_parameters is not None:
         findings += _expressions(joined(path, ["outputParameters"]), workflow.output_parameters, refs)
     findings += _schema(joined(path, ["inputSchema"]), workflow.input_schema)
+    findings += _schema(joined(path, ["outputSchema"]), workflow.output_schema)
+    if workflow.timeout_policy is TimeoutPolicy.RETRY:
+        findings.append(
+            Finding(joined(path, ["timeoutPolicy"]), "a workflow is not retried: TIME_OUT_WF or ALERT_ONLY")
+        )
     return findings
 
 
@@ -125,6 +134,7 @@ def _arrays(array: _Array) -> Iterator[_Array]:
         yield from _arrays(_Array(f"{where}.defaultCase", task.default_case))
         for index, branch in enumerate(task.fork_tasks):
             yield from _arrays(_Array(f"{where}.forkTasks[{index}]", branch))
+        yield from _arrays(_Array(f"{where}.loopOver", task.loop_over))
 
 
 def _refs(arrays: list[_Array]) -> set[str]:
@@ -137,6 +147,22 @@ def _refs(arrays: list[_Array]) -> set[str]:
             if task.type in _FORKS and not has_join and not array.is_graph:
                 refs.add(f"{task.task_reference_name}_join")
     return refs
+
+
+def _inline_definition(where: str, task: Task, refs: set[str]) -> list[Finding]:
+    """What is wrong with the definition that a SUB_WORKFLOW carries, or with the expression in its place."""
+    definition = task.sub_workflow_param.workflow_definition if task.sub_workflow_param else None
+    here = joined(where, ["subWorkflowParam", "workflowDefinition"])
+    if isinstance(definition, str):
+        if "${" not in definition:
+            return [Finding(here, "must be a definition, or an expression that gives one")]
+        return _expressions(here, definition, refs)
+    if definition is None:
+        return []
+    try:
+        return check_workflow(read(Workflow, definition, path=here), path=here)
+    except InvalidResource as error:
+        return list(error.findings)
 
 
 def _duplicates(arrays: list[_Array]) -> Iterator[Finding]:
@@ -190,7 +216,7 @@ def _unreadable(where: str, value: Json) -> Iterator[Finding]:
 
 def _dangling(reference: Reference, refs: set[str]) -> Iterator[str]:
     root = reference.root
-    if root.startswith("${") or root in refs:
+    if root.startswith("${") or root in refs or _iteration_of(root) in refs:
         return
     if root != "workflow":
         dotted = [ref for ref in refs if "." in ref and reference.text[2:].strip().startswith(ref)]
@@ -206,11 +232,19 @@ def _dangling(reference: Reference, refs: set[str]) -> Iterator[str]:
         yield f"{reference.text}: workflow has no {key!r}{meant or '.'} Known: {', '.join(WORKFLOW_KEYS)}"
 
 
+def _iteration_of(root: str) -> str:
+    """The ref of a loop's body that a ref with its iteration (`step__2`, `step__2__1`) belongs to."""
+    plain, *numbers = root.split("__")
+    return plain if numbers and all(number.isdigit() for number in numbers) else root
+
+
 def _join_on(where: str, task: Task, refs: set[str]) -> Iterator[Finding]:
-    for index, ref in enumerate(task.join_on):
-        if ref not in refs:
-            message = f"refers to task {ref!r}, which does not exist{suggestion(ref, sorted(refs))}"
-            yield Finding(f"{where}.joinOn[{index}]", message)
+    named = {"joinOn": task.join_on, "defaultExclusiveJoinTask": task.default_exclusive_join_task}
+    for field, joined_refs in named.items():
+        for index, ref in enumerate(joined_refs):
+            if ref not in refs:
+                message = f"refers to task {ref!r}, which does not exist{suggestion(ref, sorted(refs))}"
+                yield Finding(f"{where}.{field}[{index}]", message)
 
 
 def _depends_on(array: _Array) -> Iterator[Finding]:

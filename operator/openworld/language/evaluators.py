@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import jq
@@ -24,6 +25,8 @@ if TYPE_CHECKING:  # the sandbox must start fast
 
 MAX_OUTPUT_BYTES = 256 * 1024
 MAX_ERROR_CHARS = 500
+#: Results of a jq program; more are not looked at.
+MAX_RESULTS = 10_000
 _JAVASCRIPT_MEMORY_BYTES = 64 * 1024 * 1024
 _JAVASCRIPT_STACK_BYTES = 512 * 1024
 #: CPU seconds; below the wall-clock limit, so that most endless loops end without losing the process.
@@ -42,7 +45,7 @@ def evaluate(evaluator: str, expression: str, data: Json) -> Json:
     """The value of an expression over data, normalised. Raises ScriptError.
 
     `javascript` and `graaljs`: the data is `$`, the value that of the last statement. `jq`: the first
-    result, null if there is none. `cel`: the data is `input`.
+    result, null if there is none; `jq-all`: the list of all of them. `cel`: the data is `input`.
     """
     engine = _ENGINES.get(evaluator)
     if engine is None:
@@ -82,6 +85,13 @@ def _javascript(expression: str, data: Json) -> Json:
 def _jq(expression: str, data: Json) -> Json:
     try:
         return next(iter(_jq_program(expression).input_text(json.dumps(data))), None)
+    except ValueError as error:
+        raise ScriptError(str(error)) from None
+
+
+def _jq_all(expression: str, data: Json) -> Json:
+    try:
+        return list(islice(_jq_program(expression).input_text(json.dumps(data)), MAX_RESULTS))
     except ValueError as error:
         raise ScriptError(str(error)) from None
 
@@ -134,5 +144,6 @@ _ENGINES: dict[str, Callable[[str, Json], Json]] = {
     "javascript": _javascript,
     "graaljs": _javascript,
     "jq": _jq,
+    "jq-all": _jq_all,
     "cel": _cel,
 }

@@ -20,8 +20,9 @@ Problem = tuple[tuple[str | int, ...], str]
 TERMINATION_STATUSES = ("COMPLETED", "FAILED", "TERMINATED")
 _INPUT = "inputParameters"
 _OWNERS: dict[str, tuple[TaskType, ...]] = {
-    "join_on": (TaskType.JOIN,),
-    "evaluator_type": (TaskType.SWITCH, TaskType.INLINE),
+    "join_on": (TaskType.JOIN, TaskType.EXCLUSIVE_JOIN),
+    "default_exclusive_join_task": (TaskType.EXCLUSIVE_JOIN,),
+    "evaluator_type": (TaskType.SWITCH, TaskType.INLINE, TaskType.DO_WHILE),
     "expression": (TaskType.SWITCH, TaskType.INLINE),
     "decision_cases": (TaskType.SWITCH,),
     "default_case": (TaskType.SWITCH,),
@@ -29,8 +30,14 @@ _OWNERS: dict[str, tuple[TaskType, ...]] = {
     "dynamic_fork_tasks_param": (TaskType.FORK_JOIN_DYNAMIC,),
     "dynamic_fork_tasks_input_param_name": (TaskType.FORK_JOIN_DYNAMIC,),
     "sub_workflow_param": (TaskType.SUB_WORKFLOW,),
-    "start_delay": (TaskType.SIMPLE,),
-    "retry_count": (TaskType.SIMPLE, TaskType.AGENT),
+    "dynamic_task_name_param": (TaskType.DYNAMIC,),
+    "loop_over": (TaskType.DO_WHILE,),
+    "loop_condition": (TaskType.DO_WHILE,),
+    "items": (TaskType.DO_WHILE,),
+    "max_iterations": (TaskType.DO_WHILE,),
+    "start_delay": (TaskType.SIMPLE, TaskType.DYNAMIC),
+    "retry_count": (TaskType.SIMPLE, TaskType.AGENT, TaskType.DYNAMIC),
+    "task_definition": (TaskType.SIMPLE, TaskType.DYNAMIC),
 }
 
 
@@ -111,8 +118,47 @@ def _value_param(task: Task, evaluator: EvaluatorType, expression: str) -> Itera
 
 
 def _sub_workflow(task: Task) -> Iterator[Problem]:
-    if task.sub_workflow_param is None:
+    parameter = task.sub_workflow_param
+    if parameter is None:
         yield ("subWorkflowParam",), "is required: the Workflow to start"
+    elif not parameter.name and parameter.workflow_definition is None:
+        yield ("subWorkflowParam", "name"), "is required: the Workflow to start"
+
+
+def _start_workflow(task: Task) -> Iterator[Problem]:
+    start = task.input_parameters.get("startWorkflow")
+    if _is_computed(start):
+        return
+    if not isinstance(start, dict) or not start.get("name"):
+        yield (_INPUT, "startWorkflow"), "is required: {name, version, input} of the Workflow to start"
+
+
+def _dynamic(task: Task) -> Iterator[Problem]:
+    name = task.dynamic_task_name_param
+    if name not in task.input_parameters:
+        meant = suggestion(name, task.input_parameters)
+        yield (_INPUT, name), f"is required: the name of what is run{meant}"
+
+
+def _do_while(task: Task) -> Iterator[Problem]:
+    if not task.loop_over:
+        yield ("loopOver",), "is required: the tasks of an iteration"
+    if not task.loop_condition and task.items is None:
+        yield ("loopCondition",), "is required, or items: when does the loop end?"
+    if isinstance(task.items, str) and not _is_computed(task.items):
+        yield ("items",), "must be a list, or an expression that gives one"
+    keep = task.input_parameters.get("keepLastN")
+    if keep is not None and not _is_computed(keep) and (not _is_count(keep) or keep < 1):
+        yield (_INPUT, "keepLastN"), "must be a number from 1"
+
+
+def _is_count(value: Json) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _jq(task: Task) -> Iterator[Problem]:
+    if not isinstance(task.input_parameters.get("queryExpression"), str):
+        yield (_INPUT, "queryExpression"), "is required: the jq program"
 
 
 def _wait(task: Task) -> Iterator[Problem]:
@@ -162,6 +208,10 @@ _CHECKS: dict[TaskType, Callable[[Task], Iterator[Problem]]] = {
     TaskType.SWITCH: _switch,
     TaskType.INLINE: _inline,
     TaskType.SUB_WORKFLOW: _sub_workflow,
+    TaskType.START_WORKFLOW: _start_workflow,
+    TaskType.DYNAMIC: _dynamic,
+    TaskType.DO_WHILE: _do_while,
+    TaskType.JSON_JQ_TRANSFORM: _jq,
     TaskType.WAIT: _wait,
     TaskType.TERMINATE: _terminate,
 }

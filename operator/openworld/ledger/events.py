@@ -25,6 +25,12 @@ class EventType(StrEnum):
     RETRY_SCHEDULED = "RetryScheduled"
     OUTCOME_UNKNOWN = "OutcomeUnknown"
     BRANCH_TAKEN = "BranchTaken"
+    LOOP_ITERATED = "LoopIterated"
+    TASK_PROGRESSED = "TaskProgressed"
+    FAILURE_WORKFLOW_STARTED = "FailureWorkflowStarted"
+    EXECUTION_RETRIED = "ExecutionRetried"
+    EXECUTION_RERUN = "ExecutionRerun"
+    EXECUTION_RESTARTED = "ExecutionRestarted"
     VARIABLE_SET = "VariableSet"
     TURN_STARTED = "TurnStarted"
     PROPOSAL_RECEIVED = "ProposalReceived"
@@ -38,7 +44,7 @@ class EventType(StrEnum):
     FACT_REFUSED = "FactRefused"
 
 
-#: Events after which nothing follows.
+#: Events that end a generation: nothing follows but a new one.
 FINAL = frozenset(
     {
         EventType.EXECUTION_COMPLETED,

@@ -9,9 +9,20 @@ from openworld.cli.plain import one_line
 from openworld.cli.sending import find_execution, json_object, send, timeout_option
 from openworld.cli.session import Session, connection_options, pass_session
 
-#: The types that name a task.
-_ABOUT_A_TASK = ("Complete", "Fail")
-_TYPES = (*_ABOUT_A_TASK, "Pause", "Resume", "Terminate")
+#: The types that name a task, and those that may.
+_ABOUT_A_TASK = ("Progress", "Skip")
+_MAY_NAME_A_TASK = ("Complete", "Fail", "Rerun")
+_ABOUT_THE_RUN = ("Pause", "Resume", "Terminate", "Retry", "Restart")
+_TYPES = (*_MAY_NAME_A_TASK, *_ABOUT_A_TASK, *_ABOUT_THE_RUN)
+#: What --payload is of a type; the others take --reason.
+_PAYLOADS = {
+    "Complete": "the task's output",
+    "Progress": "the task's output so far",
+    "Skip": "{output}",
+    "Rerun": "{input, workflowInput}",
+    "Retry": "{resumeSubworkflowTasks}",
+    "Restart": "{useLatestDefinitions}",
+}
 
 
 class _SignalType(click.ParamType[str]):
@@ -36,7 +47,11 @@ class _SignalType(click.ParamType[str]):
 @click.argument("name")
 @click.argument("kind", type=_SignalType())
 @click.argument("ref", required=False)
-@click.option("--payload", metavar="JSON", help="Complete: the task's output, an object.")
+@click.option(
+    "--payload",
+    metavar="JSON",
+    help="An object. " + " ".join(f"{kind}: {what}." for kind, what in _PAYLOADS.items()),
+)
 @click.option("--reason", metavar="TEXT", help="Why; stands in the ledger.")
 @timeout_option
 @connection_options
@@ -50,17 +65,22 @@ def signal(
     reason: str | None,
     timeout: float,
 ) -> None:
-    """Complete or fail the HUMAN or WAIT task REF of execution NAME; pause, resume or terminate the run."""
+    """Say something to execution NAME, or to its task REF.
+
+    Complete, Fail and Progress are for HUMAN and WAIT tasks (without REF: the first WAIT that waits); Skip
+    passes over a task that is still to come; Rerun begins again from a task that has run, or with no REF
+    from the beginning; Retry runs again what failed; Restart begins anew.
+    """
     if kind in _ABOUT_A_TASK and ref is None:
         raise CliError(f"{kind} is about one task: openworld signal {one_line(name, 253)} {kind} REF")
-    if kind not in _ABOUT_A_TASK and ref is not None:
+    if kind in _ABOUT_THE_RUN and ref is not None:
         raise CliError(f"{kind} is about the whole execution and takes no REF")
-    if payload is not None and kind != "Complete":
-        raise CliError(f"--payload is the output of a task that is completed; {kind} takes --reason")
+    if payload is not None and kind not in _PAYLOADS:
+        raise CliError(f"{kind} takes --reason and no --payload")
     values = json_object(payload, "--payload") if payload is not None else {}
     if reason:
-        if kind == "Complete":
-            raise CliError("--reason does not go with Complete: the payload is the task's output")
+        if kind in ("Complete", "Progress"):
+            raise CliError(f"--reason does not go with {kind}: the payload is the task's output")
         values["reason"] = reason
     known = send(session, find_execution(session, name), kind, ref=ref, payload=values, timeout=timeout)
     click.echo(f"{one_line(name)}: {kind} {'accepted' if known else 'sent'}")

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from openworld.api import TaskType
 from openworld.engine.state import State, TaskState
+from openworld.engine.timeouts import Expired
 
 from .agent import AgentTask
+from .do_while import DoWhileTask
+from .exclusive_join import ExclusiveJoinTask
 from .fork import DynamicForkTask, ForkTask
 from .human import HumanTask
 from .inline import InlineTask
 from .join import JoinTask
+from .jq import JqTask
 from .kind import TaskKind
+from .noop import NoopTask
 from .set_variable import SetVariableTask
 from .simple import SimpleTask
+from .start_workflow import StartWorkflowTask
 from .sub_workflow import SubWorkflowTask
 from .switch import SwitchTask
 from .terminate import TerminateTask
@@ -24,17 +30,35 @@ _KINDS: dict[TaskType, TaskKind] = {
     TaskType.FORK_JOIN: ForkTask(),
     TaskType.FORK_JOIN_DYNAMIC: DynamicForkTask(),
     TaskType.JOIN: JoinTask(),
+    TaskType.EXCLUSIVE_JOIN: ExclusiveJoinTask(),
     TaskType.SWITCH: SwitchTask(),
+    TaskType.DO_WHILE: DoWhileTask(),
     TaskType.SUB_WORKFLOW: SubWorkflowTask(),
+    TaskType.START_WORKFLOW: StartWorkflowTask(),
     TaskType.HUMAN: HumanTask(),
     TaskType.WAIT: WaitTask(),
     TaskType.INLINE: InlineTask(),
+    TaskType.JSON_JQ_TRANSFORM: JqTask(),
     TaskType.SET_VARIABLE: SetVariableTask(),
     TaskType.TERMINATE: TerminateTask(),
+    TaskType.NOOP: NoopTask(),
 }
 
 #: Types whose every attempt is a Job and counts against `concurrentTasks`.
 WITH_JOB = frozenset({TaskType.SIMPLE})
+
+
+#: What a DYNAMIC task may become beside a tool: types that their input says all of.
+NAMEABLE = frozenset(
+    {
+        TaskType.HUMAN,
+        TaskType.INLINE,
+        TaskType.JSON_JQ_TRANSFORM,
+        TaskType.NOOP,
+        TaskType.SET_VARIABLE,
+        TaskType.WAIT,
+    }
+)
 
 
 def of(task_type: TaskType) -> TaskKind:
@@ -42,11 +66,11 @@ def of(task_type: TaskType) -> TaskKind:
     return _KINDS[task_type]
 
 
-def deadline_ms(state: State, task: TaskState) -> int | None:
-    """When the present attempt of a task has taken too long (epoch, milliseconds)."""
+def limit(state: State, task: TaskState) -> Expired | None:
+    """The limit of time that the present attempt of a task reaches first."""
     if task.gate is not None or (state.is_paused and task.started_at_ms is None):
         return None
-    return of(task.type).deadline_ms(state, task)
+    return of(task.type).limit(state, task)
 
 
-__all__ = ["WITH_JOB", "TaskKind", "deadline_ms", "of"]
+__all__ = ["NAMEABLE", "WITH_JOB", "TaskKind", "limit", "of"]

@@ -11,6 +11,7 @@ from openworld.engine.endings import PAYLOAD_LIMIT_BYTES, abandon_below, fail_ta
 from openworld.engine.needs import Definition, DefinitionKind, NeedDefinition
 from openworld.engine.outside import DesiredJob
 from openworld.engine.state import State, TaskState
+from openworld.engine.timeouts import Expired
 from openworld.language.canonical import NotCanonical, canonical, digest, normalise
 from openworld.language.expressions import ExpressionError
 from openworld.ledger import EventType
@@ -27,7 +28,7 @@ class AgentTask(TaskKind):
         turn = task.turn
         if p.now_ms >= _budget_ends_ms(p.state):
             limit = p.state.limits.duration_seconds
-            seconds = (p.now_ms - p.state.started_at_ms) // 1000
+            seconds = (p.now_ms - p.state.clock_from_ms) // 1000
             self._exceeded(p, task, "durationSeconds", seconds, limit)
             return
         if turn is None:
@@ -39,7 +40,7 @@ class AgentTask(TaskKind):
             p.emit(EventType.TASK_COMPLETED, ref=task.ref, attempt=task.attempt, output=turn.answer)
             return
         rejected = 0
-        for past in reversed(task.turns):
+        for past in reversed(task.turns[task.forgiven_turns :]):
             if not past.nothing_allowed:
                 break
             rejected += 1
@@ -121,7 +122,7 @@ class AgentTask(TaskKind):
 
     def _exceeds_budget(self, p: Pass, task: TaskState, agent: Agent, number: int) -> bool:
         limits = p.state.limits
-        seconds = (p.now_ms - p.state.started_at_ms) // 1000
+        seconds = (p.now_ms - p.state.clock_from_ms) // 1000
         used_and_allowed = {
             "turns": (number - 1, context.turn_limit(agent, limits)),
             "tokens": (p.state.tokens, limits.tokens),
@@ -162,7 +163,7 @@ class AgentTask(TaskKind):
             attempt=task.attempt,
             input=task.input,
             idempotency_key=idempotency_key(state, task),
-            deadline_seconds=agent.turn_timeout_seconds + BACKSTOP_SECONDS,
+            deadline_seconds=2 * agent.turn_timeout_seconds + BACKSTOP_SECONDS,
             agent=agent,
             agent_name=name,
             turn=turn.number,
@@ -174,16 +175,23 @@ class AgentTask(TaskKind):
         """When the execution's time is used up, whatever the agent waits for."""
         return _budget_ends_ms(state)
 
-    def deadline_ms(self, state: State, task: TaskState) -> int | None:
+    def limit(self, state: State, task: TaskState) -> Expired | None:
         """turnTimeoutSeconds of the agent, from the container's start; as long again to start at all."""
         if task.turn is None or task.turn.received:
             return None
+        seconds = state.agents[task.agent_digest][1].turn_timeout_seconds
         since = task.started_at_ms or max(task.scheduled_at_ms, task.not_before_ms)
-        return since + state.agents[task.agent_digest][1].turn_timeout_seconds * 1000
+        reason = f"the turn took longer than turnTimeoutSeconds ({seconds} s)"
+        if task.started_at_ms is None:
+            reason = (
+                f"the turn did not start within turnTimeoutSeconds ({seconds} s): "
+                "its pod was not scheduled or its image not pulled"
+            )
+        return Expired("turnTimeoutSeconds", since + seconds * 1000, reason)
 
 
 def _budget_ends_ms(state: State) -> int:
-    return state.started_at_ms + state.limits.duration_seconds * 1000
+    return state.clock_from_ms + state.limits.duration_seconds * 1000
 
 
 def _why(task: TaskState) -> str:

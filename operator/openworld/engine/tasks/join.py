@@ -5,8 +5,8 @@ from __future__ import annotations
 from openworld.api import Task, TaskStatus
 from openworld.engine.decide import Pass
 from openworld.engine.endings import fail_task
-from openworld.engine.scopes import FORKS
-from openworld.engine.state import TaskState
+from openworld.engine.scopes import FORKS, inner_arrays
+from openworld.engine.state import State, TaskState
 from openworld.engine.views import joined_refs
 from openworld.ledger import EventType
 
@@ -22,44 +22,55 @@ class JoinTask(TaskKind):
         scope = state.scope_of(task)
         output = {}
         failed: list[TaskState] = []
+        status = TaskStatus.COMPLETED
         for ref in joined_refs(state, scope, task):
             joined = state.tasks.get(ref)
             if joined is None:
-                if self._may_still_start(p, ref):
+                if may_still_start(state, ref):
                     return
                 continue
             if not joined.status.is_final or joined.open_scopes:
                 return
             is_broken = joined.failed_inside and joined.type not in FORKS
-            if is_broken or (joined.status is not TaskStatus.SKIPPED and not joined.status.is_success):
+            if is_broken or (joined.status is not TaskStatus.SKIPPED and not joined.has_passed):
                 failed.append(joined)
+            if joined.status is TaskStatus.COMPLETED_WITH_ERRORS:
+                status = TaskStatus.COMPLETED_WITH_ERRORS
             if joined.output:
                 output[ref] = joined.output
         if failed and not scope.feedback:
             reason = f"joined task {failed[0].ref} failed: {failed[0].reason}"
             fail_task(p, task.ref, scope, reason, output=output or None)
             return
-        p.emit(EventType.TASK_COMPLETED, ref=task.ref, attempt=task.attempt, output=output)
-
-    @staticmethod
-    def _may_still_start(p: Pass, ref: str) -> bool:
-        """Whether some open scope still holds the ref, or a scope that would has yet to open."""
-        state = p.state
-        if any(
-            definition.task_reference_name == ref
-            for scope_id in state.open_scopes
-            for definition in state.scopes[scope_id].tasks
-        ):
-            return True
-        return any(
-            _holds(definition, ref)
-            for scope_id in state.open_scopes
-            for definition in state.scopes[scope_id].tasks
-            if definition.task_reference_name not in state.tasks
-            or not state.tasks[definition.task_reference_name].status.is_final
+        p.emit(
+            EventType.TASK_COMPLETED,
+            ref=task.ref,
+            attempt=task.attempt,
+            status=None if status is TaskStatus.COMPLETED else status.value,
+            output=output,
         )
 
 
+def may_still_start(state: State, ref: str) -> bool:
+    """Whether some open scope still holds the ref, or a scope that would has yet to open."""
+    if any(
+        definition.task_reference_name == ref
+        for scope_id in state.open_scopes
+        for definition in state.scopes[scope_id].tasks
+    ):
+        return True
+    return any(
+        _holds(definition, ref)
+        for scope_id in state.open_scopes
+        for definition in state.scopes[scope_id].tasks
+        if definition.task_reference_name not in state.tasks
+        or not state.tasks[definition.task_reference_name].status.is_final
+    )
+
+
 def _holds(definition: Task, ref: str) -> bool:
-    inner = [*definition.decision_cases.values(), definition.default_case, *definition.fork_tasks]
-    return any(task.task_reference_name == ref or _holds(task, ref) for array in inner for task in array)
+    return any(
+        task.task_reference_name == ref or _holds(task, ref)
+        for array in inner_arrays(definition)
+        for task in array
+    )

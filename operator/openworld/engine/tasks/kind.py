@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from openworld.api import JsonObject
+from openworld.api import JsonObject, Task
 from openworld.engine.decide import Pass
 from openworld.engine.outside import DesiredChild, DesiredJob
-from openworld.engine.state import State, TaskState
+from openworld.engine.state import Scope, State, TaskState
+from openworld.engine.timeouts import Expired
 
 
 class TaskKind:
-    """The default: a task that needs nothing outside and waits for a fact."""
+    """The default: a task that needs nothing outside and waits for a fact.
 
-    def schedule_data(self, task_input: JsonObject, now_ms: int) -> JsonObject:  # noqa: ARG002
+    `enters_when_refused`: whether a task whose input makes no sense stands in the record as a failed task.
+    """
+
+    enters_when_refused = True
+
+    def schedule_data(self, p: Pass, scope: Scope, definition: Task, task_input: JsonObject) -> JsonObject:  # noqa: ARG002
         """What else TaskScheduled says. Raises ValueError when the input makes no sense."""
         return {}
 
@@ -28,6 +34,6 @@ class TaskKind:
         """When the task wants to be followed again even if nothing happens (epoch, milliseconds)."""
         return task.wake_at_ms
 
-    def deadline_ms(self, state: State, task: TaskState) -> int | None:  # noqa: ARG002
-        """When the present attempt has taken too long (epoch, milliseconds)."""
+    def limit(self, state: State, task: TaskState) -> Expired | None:  # noqa: ARG002
+        """The limit of time that the present attempt reaches first."""
         return None

@@ -5,22 +5,26 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
+from openworld.api.workflow import Timeouts
 from openworld.engine.decide import Pass
 from openworld.engine.endings import fail_task
 from openworld.engine.outside import DesiredJob
 from openworld.engine.state import State, TaskState
+from openworld.engine.timeouts import Expired, next_limit, timeouts_of
 from openworld.ledger import EventType
 
 from .kind import TaskKind
 
 #: The Job's own deadline lies this far behind the engine's timer, which is the one that counts.
 BACKSTOP_SECONDS = 60
+_A_YEAR_SECONDS = 31_536_000
 
 
 def idempotency_key(state: State, task: TaskState) -> str:
     """The same for every attempt of a task (and turn), different for any other."""
     turn = task.turn.number if task.turn else 0
-    return hashlib.sha256(f"{state.uid}/{task.ref}/{turn}".encode()).hexdigest()[:32]
+    generation = f"/{state.generation}" if state.generation else ""
+    return hashlib.sha256(f"{state.uid}/{task.ref}/{turn}{generation}".encode()).hexdigest()[:32]
 
 
 class SimpleTask(TaskKind):
@@ -45,14 +49,18 @@ class SimpleTask(TaskKind):
             attempt=task.attempt,
             input=task.input,
             idempotency_key=idempotency_key(state, task),
-            deadline_seconds=tool.timeout_seconds + BACKSTOP_SECONDS,
+            deadline_seconds=_backstop_seconds(timeouts_of(state, task)),
             tool=tool,
             earlier=task.earlier,
         )
 
-    def deadline_ms(self, state: State, task: TaskState) -> int | None:
-        """timeoutSeconds of the tool, from the container's start; as long again to start at all."""
-        if task.turn is not None:
-            return None
-        since = task.started_at_ms or max(task.scheduled_at_ms, task.not_before_ms)
-        return since + state.tools[task.tool_digest].timeout_seconds * 1000
+    def limit(self, state: State, task: TaskState) -> Expired | None:
+        """The tool's timeouts, until a report has come."""
+        return None if task.turn is not None else next_limit(state, task)
+
+
+def _backstop_seconds(limits: Timeouts | None) -> int:
+    """Longer than the engine lets an attempt take, waiting for its pod included."""
+    if limits is None or not limits.timeout_seconds or not limits.poll_timeout_seconds:
+        return _A_YEAR_SECONDS
+    return limits.poll_timeout_seconds + limits.timeout_seconds + BACKSTOP_SECONDS

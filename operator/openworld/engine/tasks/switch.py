@@ -27,7 +27,8 @@ class SwitchTask(TaskKind):
             fail_task(p, task.ref, p.state.scope_of(task), reason, terminal=True)
             return
         case = case_text(answer.value)
-        p.emit(EventType.BRANCH_TAKEN, ref=task.ref, case=case, matched=case in definition.decision_cases)
+        is_case = answer.value is not None and case in definition.decision_cases
+        p.emit(EventType.BRANCH_TAKEN, ref=task.ref, case=case, matched=is_case)
         p.emit(
             EventType.TASK_COMPLETED,
             ref=task.ref,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from openworld.engine.decide import Pass
-from openworld.engine.endings import cancel_active, fail_task
+from openworld.engine.endings import cancel_active, end_badly, fail_task
 from openworld.engine.state import TaskState
 from openworld.ledger import EventType
 
@@ -35,9 +35,9 @@ class TerminateTask(TaskKind):
         p.emit(EventType.TASK_COMPLETED, ref=task.ref, attempt=task.attempt, output=output)
         cancel_active(p, f"task {task.ref} terminated the execution")
         reason = task.input.get("terminationReason")
-        p.emit(
-            ending,
-            output=output,
-            reason=reason if isinstance(reason, str) else None,
-            by=f"task {task.ref}",
-        )
+        text = reason if isinstance(reason, str) else None
+        by = f"task {task.ref}"
+        if ending is EventType.EXECUTION_COMPLETED:
+            p.emit(ending, output=output, reason=text, by=by)
+        else:
+            end_badly(p, ending, reason=text, output=output, by=by, failedTask=task.ref)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from openworld.api import JsonObject
+from openworld.api import JsonObject, Task
 from openworld.engine.decide import Pass
-from openworld.engine.state import TaskState
+from openworld.engine.state import Scope, TaskState
 from openworld.language.durations import parse_duration, parse_until
 from openworld.ledger import EventType, rfc3339
 
@@ -14,9 +14,10 @@ from .kind import TaskKind
 class WaitTask(TaskKind):
     """Time, kept by a timer."""
 
-    def schedule_data(self, task_input: JsonObject, now_ms: int) -> JsonObject:
+    def schedule_data(self, p: Pass, scope: Scope, definition: Task, task_input: JsonObject) -> JsonObject:  # noqa: ARG002
         """When it is due, as an absolute time."""
         duration, until = task_input.get("duration"), task_input.get("until")
+        now_ms = p.now_ms
         if duration is not None and until is not None:
             raise ValueError("both duration and until are given")
         if duration is not None:

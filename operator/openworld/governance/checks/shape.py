@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from openworld.api import JsonObject, Task, TaskType
 from openworld.api.meta import Json
-from openworld.api.policy import JUDGED
+from openworld.api.policy import PROPOSABLE
 from openworld.api.workflow import SubWorkflowParam
 from openworld.governance.item import Item
 from openworld.governance.question import Question
@@ -21,15 +21,14 @@ from openworld.language.canonical import canonical
 from openworld.language.expressions import ExpressionError, references
 from openworld.language.reading import suggestion
 
-LARGEST_BYTES = 64 * 1024
 MOST_ITEMS = 1000
 DEEPEST = 32
 INTENTS = ("FORK_JOIN_DYNAMIC", "SEQUENCE")
 PROPOSAL_KEYS = ("intent", "rationale", "tasks", "output", "atomic")
-ITEM_KEYS = ("ref", "type", "name", "input", "dependsOn", "optional", "retry")
+ITEM_KEYS = ("ref", "type", "name", "input", "dependsOn", "optional", "retry", "subWorkflowParam")
 #: Conductor's long form, as dynamic forks carry it.
 LONG_KEYS = {"taskReferenceName": "ref", "inputParameters": "input"}
-_REF_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
+_REF_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 _LONGEST_REF = 63
 
 
@@ -47,7 +46,7 @@ class Proposal:
 
 def read(question: Question, raw: Json) -> Proposal | str:
     """The proposal, or what is wrong with it as a whole."""
-    problem = _unreadable(raw)
+    problem = _unreadable(question, raw)
     if problem:
         return problem
     unknown = sorted(set(raw) - set(PROPOSAL_KEYS))
@@ -88,15 +87,15 @@ def unreadable_input(value: Json) -> str:
     return ""
 
 
-def _unreadable(raw: Json) -> str:
+def _unreadable(question: Question, raw: Json) -> str:
     problem = unreadable_input(raw)
     if problem:
         return problem
     if not isinstance(raw, dict):
         return f"a proposal is an object, and this is {_kind(raw)}"
     size = len(canonical(raw))
-    if size > LARGEST_BYTES:
-        return f"it has {size} bytes, the limit is {LARGEST_BYTES}"
+    if size > question.most_bytes:
+        return f"it has {size} bytes, the limit is {question.most_bytes}"
     if _depth(raw) > DEEPEST:
         return f"it is nested more than {DEEPEST} levels deep"
     return ""
@@ -162,8 +161,8 @@ def _item(question: Question, index: int, raw: Json, refs: list[str]) -> Item | 
         name = kind
     if task_type is TaskType.SIMPLE and not name:
         return _no("type", "it names no tool: set type to the tool's name")
-    if task_type is not TaskType.SIMPLE and task_type not in JUDGED:
-        return _no("type", f"tasks of type {kind} cannot be proposed; tools and {', '.join(JUDGED)} can")
+    if task_type is not TaskType.SIMPLE and task_type not in PROPOSABLE:
+        return _no("type", f"tasks of type {kind} cannot be proposed; tools and {', '.join(PROPOSABLE)} can")
     given = fields.get("input", {})
     if not isinstance(given, dict):
         return _no("input", f"input must be an object, and is {_kind(given)}")
@@ -179,6 +178,10 @@ def _item(question: Question, index: int, raw: Json, refs: list[str]) -> Item | 
     problem = _ref_problem(question, short_ref, refs)
     if problem:
         return _no("ref", problem)
+    if "subWorkflowParam" in fields:
+        if task_type is not TaskType.SUB_WORKFLOW:
+            return _no("subWorkflowParam", "only a SUB_WORKFLOW item has a subWorkflowParam")
+        given = {"subWorkflowParam": fields["subWorkflowParam"], "input": given}
     return _built(
         question, index, short_ref, task_type, name or kind.lower(), given, optional=optional, retry=retry
     )
@@ -195,7 +198,7 @@ def _built(
     optional: bool,
     retry: int | None,
 ) -> Item | Denial:
-    ref = question.prefix + short_ref
+    ref = question.full_ref(short_ref)
     values: dict[str, object] = {
         "name": name,
         "taskReferenceName": ref,
@@ -208,16 +211,10 @@ def _built(
     if retry is not None:
         values["retryCount"] = retry
     if task_type is TaskType.SUB_WORKFLOW:
-        rest = {key: value for key, value in given.items() if key not in ("name", "version")}
-        param = {key: given[key] for key in ("name", "version") if key in given}
-        try:
-            SubWorkflowParam.model_validate(param)
-        except ValidationError:
-            return _no(
-                "input",
-                "a SUB_WORKFLOW item's input must hold name (a Workflow's name), and may hold version",
-            )
-        values |= {"subWorkflowParam": param, "inputParameters": rest}
+        started = _started(given)
+        if isinstance(started, Denial):
+            return started
+        values |= started
     if task_type is TaskType.AGENT and (not isinstance(given.get("agent"), str) or "${" in given["agent"]):
         return _no("input", "an AGENT item's input.agent must be the name of an Agent")
     try:
@@ -225,6 +222,26 @@ def _built(
     except ValidationError as error:
         return _no("item", error.errors()[0]["msg"])
     return Item(index, short_ref, ref, task, dict(task.input_parameters))
+
+
+def _started(given: JsonObject) -> JsonObject | Denial:
+    """What a SUB_WORKFLOW item starts, with which input: in Conductor's form, or name beside the input."""
+    if "subWorkflowParam" in given:
+        param, rest = given["subWorkflowParam"], given["input"]
+    else:
+        param = {key: given[key] for key in ("name", "version") if key in given}
+        rest = {key: value for key, value in given.items() if key not in ("name", "version")}
+    try:
+        read = SubWorkflowParam.model_validate(param)
+    except ValidationError:
+        read = SubWorkflowParam()
+    if not read.name or read.workflow_definition is not None:
+        return _no(
+            "input",
+            "a SUB_WORKFLOW item must name a Workflow, in input.name or subWorkflowParam.name, "
+            "and may give its version; a definition of its own cannot be proposed",
+        )
+    return {"subWorkflowParam": param, "inputParameters": rest}
 
 
 def _wired(
@@ -258,7 +275,7 @@ def _wired(
                 "expression", f"{reference.text}: there is no ended task {reference.root!r} that it was shown"
             )
     unique = tuple(dict.fromkeys(depends_on))
-    full = [question.prefix + ref for ref in unique if not is_placeholder(ref)]
+    full = [question.full_ref(ref) for ref in unique if not is_placeholder(ref)]
     try:
         task = Task.model_validate({**item.task.wire(), "dependsOn": full})
     except ValidationError as error:
@@ -276,7 +293,7 @@ def _retry_count(retry: Json) -> int | Denial | None:
 
 
 def _default_ref(name: str, refs: list[str]) -> str:
-    base = "".join(c if c in _REF_CHARACTERS else "_" for c in name)[: _LONGEST_REF - 5]
+    base = "".join(c if c in _REF_CHARACTERS and c != "-" else "_" for c in name)[: _LONGEST_REF - 5]
     while "__" in base:
         base = base.replace("__", "_")
     candidate, number = base, 2
@@ -298,12 +315,12 @@ def is_placeholder(ref: str) -> bool:
 
 def _ref_problem(question: Question, ref: Json, refs: list[str]) -> str:
     if not isinstance(ref, str) or not 1 <= len(ref) <= _LONGEST_REF or set(ref) - _REF_CHARACTERS:
-        return f"ref must be 1 to {_LONGEST_REF} of a-z, A-Z, 0-9 and _"
-    if ref[0].isdigit() or "__" in ref or ref == "workflow":
-        return f"ref {ref!r} must not begin with a digit, hold '__' or be 'workflow'"
+        return f"ref must be 1 to {_LONGEST_REF} of a-z, A-Z, 0-9, _ and -"
+    if ref[0].isdigit() or ref[0] == "-" or "__" in ref or ref == "workflow":
+        return f"ref {ref!r} must not begin with a digit or '-', hold '__' or be 'workflow'"
     if ref in refs:
         return f"ref {ref!r} is used twice in this proposal"
-    if question.prefix + ref in question.taken:
+    if question.full_ref(ref) in question.taken:
         return f"ref {ref!r} is used by a task that exists"
     return ""
 

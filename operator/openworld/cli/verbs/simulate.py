@@ -1,0 +1,232 @@
+"""`openworld simulate`: a workflow run here and now, with scripted results, by the operator's own engine."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from openworld.api import API_VERSION, JsonObject
+from openworld.cli.documents import Dialect, Document, UnreadableError, documents, parse
+from openworld.cli.errors import CliError
+from openworld.cli.output import JSON, TABLE, output_option
+from openworld.cli.sending import json_object
+from openworld.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from openworld.simulation import Namespace, Script, SimulatedExecution
+
+_KINDS = ("Workflow", "ToolCatalog", "Policy", "Agent")
+_SUFFIXES = (".yaml", ".yml", ".json")
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="FILE|FOLDER…", type=click.Path(path_type=Path))
+@click.option(
+    "--workflow", "name", metavar="NAME", help="Which Workflow; default: the first one in the files."
+)
+@click.option("--input", "given", metavar="JSON|@FILE", default="{}", help="Input of the run, an object.")
+@click.option(
+    "--mock",
+    "mock",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="What workers, agents and people do: YAML with tasks, signals and approvals.",
+)
+@click.option(
+    "--requested-by",
+    default="somebody@example.com",
+    show_default=True,
+    metavar="NAME",
+    help="Who asks for the run.",
+)
+@click.option(
+    "--junit", "report", metavar="FILE", type=click.Path(path_type=Path), help="Write a JUnit report too."
+)
+@output_option(TABLE, JSON, default=TABLE)
+@pass_session
+def simulate(
+    session: Session,
+    paths: tuple[Path, ...],
+    name: str | None,
+    given: str,
+    mock: Path | None,
+    requested_by: str,
+    report: Path | None,
+    output: str,
+) -> None:
+    """Run a Workflow of the files in memory: no cluster, no containers, no waiting.
+
+    Decisions, verdicts and the ledger are those of the operator; what workers, agents and people do comes
+    from --mock, or for a scripted agent from its ConfigMap. A WAIT of days takes none.
+    Exit code 0 only when the run completes.
+    """
+    from openworld.simulation import Actor, Namespace, NoOutcomeError, junit
+
+    found = [document for path in paths for document in _documents(path)]
+    namespace = Namespace()
+    workflows = _define(namespace, found)
+    script = _with_agents_scripts(_script(mock), found)
+    if not workflows:
+        raise CliError("there is no Workflow in the files")
+    if name is not None and name not in workflows:
+        raise CliError(f"there is no Workflow {name!r} in the files; there is {', '.join(workflows)}")
+    run = namespace.start(name or workflows[0], _input(given), requested_by=requested_by)
+    try:
+        waits = Actor(namespace, script).run(run)
+    except NoOutcomeError as error:
+        _show(session, namespace, run, output)
+        raise CliError(str(error)) from None
+    _show(session, namespace, run, output)
+    if report is not None:
+        _write(report, junit(namespace.executions, namespace.now_ms))
+    if waits:
+        raise CliError(f"the run does not end: it waits for {waits}")
+    if run.state.phase.value != "Completed":
+        raise click.exceptions.Exit(1)
+
+
+def _documents(path: Path) -> Iterator[Document]:
+    files = [path]
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.suffix in _SUFFIXES and file.is_file())
+    for file in files:
+        try:
+            yield from documents(str(file), _read(file))
+        except UnreadableError as error:
+            raise CliError(f"{file}:{error.line}: is not YAML: {error}") from None
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise CliError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CliError(f"{file} cannot be written: {error.strerror or error}") from None
+
+
+def _define(namespace: Namespace, found: list[Document]) -> list[str]:
+    """Put the definitions into the namespace; returns the names of its Workflows."""
+    workflows = []
+    for document in found:
+        if not isinstance(document.data, dict) or document.data.get("apiVersion") != API_VERSION:
+            continue
+        kind, name = document.data.get("kind"), document.at("metadata.name")
+        if kind not in _KINDS or not isinstance(name, str):
+            continue
+        spec = document.data.get("spec")
+        problem = namespace.define(kind, name, spec if isinstance(spec, dict) else {}).problem
+        if problem:
+            raise CliError(f"{document.file}:{document.line()}: {problem}")
+        if kind == "Workflow":
+            workflows.append(name)
+    return workflows
+
+
+def _input(given: str) -> JsonObject:
+    if not given.startswith("@"):
+        return json_object(given, "--input")
+    file = Path(given[1:])
+    value = _yaml(file)
+    if not isinstance(value, dict):
+        raise CliError(f"{file} must hold an object")
+    return value
+
+
+def _yaml(file: Path) -> Any:
+    try:
+        return parse(_read(file), Dialect.PYTHON)
+    except UnreadableError as error:
+        raise CliError(f"{file}:{error.line}: is not YAML: {error}") from None
+
+
+def _script(file: Path | None) -> Script:
+    from openworld.language.reading import InvalidResource, read
+    from openworld.simulation import Script
+
+    if file is None:
+        return Script()
+    value = _yaml(file)
+    try:
+        return read(Script, {} if value is None else value, path="")
+    except InvalidResource as error:
+        raise CliError("\n".join(f"{file}: {each.path}: {each.message}" for each in error.findings)) from None
+
+
+def _with_agents_scripts(script: Script, found: list[Document]) -> Script:
+    """The script, where an agent that it says nothing of takes the turns of its ConfigMap."""
+    from openworld.simulation import Outcome
+
+    turns = {
+        document.at("metadata.name"): document.data.get("data") or {}
+        for document in found
+        if isinstance(document.data, dict) and document.data.get("kind") == "ConfigMap"
+    }
+    added = {}
+    for document in found:
+        if not isinstance(document.data, dict) or document.data.get("kind") != "Agent":
+            continue
+        name, source = document.at("metadata.name"), document.at("spec.model.script.configMapName")
+        if name in script.tasks or source not in turns:
+            continue
+        try:
+            texts = [turns[source][key] for key in sorted(turns[source], key=_by_number)]
+            outcomes = [Outcome(proposal=parse(text, Dialect.PYTHON)) for text in texts]
+        except UnreadableError as error:
+            raise CliError(f"ConfigMap {source}: is not YAML: {error}") from None
+        ended = Outcome(terminal=f"the script's ConfigMap has {len(outcomes)} turns, and needs one for each")
+        added[name] = [*outcomes, ended]
+    return script.model_copy(update={"tasks": {**added, **script.tasks}})
+
+
+def _by_number(key: str) -> list[tuple[int, str]]:
+    """`turn-2` before `turn-10`."""
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", key)]
+
+
+def _show(session: Session, namespace: Namespace, run: SimulatedExecution, output: str) -> None:
+    if output == JSON:
+        click.echo(json.dumps(_document(namespace, run), indent=2))
+        return
+    for execution in namespace.executions:
+        if execution is not run:
+            origin = execution.origin
+            by = f", started by {origin.ref or 'the end'} of {origin.execution.name}" if origin else ""
+            click.echo(f"\n{execution.name}{by}")
+        _tell(session, execution)
+
+
+def _tell(session: Session, execution: SimulatedExecution) -> None:
+    from openworld.cli.story import Story
+    from openworld.cli.verbs.ledger import _print_line
+
+    for line in Story(execution.uid, execution.identity.namespace).tell_all(execution.events):
+        _print_line(session, line)
+
+
+def _document(namespace: Namespace, run: SimulatedExecution) -> JsonObject:
+    state = run.state
+    return {
+        "phase": state.phase.value,
+        "reason": state.reason,
+        "output": state.output,
+        "executions": [
+            {
+                "name": execution.name,
+                "startedBy": execution.origin.execution.name if execution.origin else None,
+                "phase": execution.state.phase.value,
+                "events": execution.events,
+            }
+            for execution in namespace.executions
+        ],
+    }

@@ -1,0 +1,28 @@
+"""A namespace in memory around the real engine: what a cluster would do, without one.
+
+Executions, their children and what they start; definitions; a clock that moves only when it is told
+to. It decides nothing itself: every decision is the engine's, every verdict governance's. It does no
+I/O, so the same calls always give the same ledgers.
+"""
+
+from .acting import Actor, NoOutcomeError
+from .definitions import Definitions
+from .executions import Origin, SimulatedExecution
+from .junit import junit
+from .namespace import DivergedError, Namespace, NeverSettlesError
+from .script import Outcome, Script, ScriptedSignal
+
+__all__ = [
+    "Actor",
+    "Definitions",
+    "DivergedError",
+    "Namespace",
+    "NeverSettlesError",
+    "NoOutcomeError",
+    "Origin",
+    "Outcome",
+    "Script",
+    "ScriptedSignal",
+    "SimulatedExecution",
+    "junit",
+]

@@ -1,0 +1,394 @@
+"""The namespace: passes over its executions until nothing follows, and the clock.
+
+It is the shell's part of a reconcile, in memory: needs are answered, events are kept, what `desired`
+names comes into being, and what the world would say is said.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import orjson
+from pydantic import ValidationError
+
+from openworld.api import Execution, Json, JsonObject, ReportStatus, SignalType
+from openworld.engine.decide import Pass
+from openworld.engine.desire import desired
+from openworld.engine.facts import (
+    ChildEnded,
+    ChildStarted,
+    Ending,
+    Fact,
+    JobEnded,
+    JobStarted,
+    Report,
+    Signaled,
+    SuspendSet,
+)
+from openworld.engine.needs import (
+    Answer,
+    Definition,
+    DefinitionKind,
+    Need,
+    NeedAccess,
+    NeedDefinition,
+    ScriptAnswer,
+)
+from openworld.engine.outside import Desired, DesiredChild
+from openworld.engine.projection import project
+from openworld.engine.recover import recover
+from openworld.engine.state import Identity, State
+from openworld.language.evaluators import ScriptError, evaluate
+
+from .children import spec_of_child
+from .definitions import Definitions
+from .executions import Origin, SimulatedExecution
+
+#: When a simulation begins (epoch, milliseconds) unless it is told: 2027-01-15T08:00:00Z.
+START_MS = 1_800_000_000_000
+#: Rounds after which a namespace that still changes is taken for an endless loop.
+MOST_ROUNDS = 100_000
+
+
+class DivergedError(Exception):
+    """The state that a pass left is not what its events say: a mistake in the engine."""
+
+
+class NeverSettlesError(Exception):
+    """Something follows for ever without time passing: a recursion of executions, or a mistake."""
+
+
+def anyone_may(service_account: str, tool: str) -> bool:
+    """Every service account may use every tool."""
+    del service_account, tool
+    return True
+
+
+class Namespace:
+    """Executions and definitions. `check` compares the state with its ledger after every pass.
+
+    `may_use(service account, tool)` stands for RBAC. Times are in milliseconds; they move only by
+    `advance`.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str = "simulation",
+        start_ms: int = START_MS,
+        check: bool = False,
+        may_use: Callable[[str, str], bool] = anyone_may,
+    ) -> None:
+        self.name = name
+        self.now_ms = start_ms
+        self.executions: list[SimulatedExecution] = []
+        self.definitions = Definitions()
+        self._check = check
+        self._may_use = may_use
+        self._started: dict[tuple[str, int], SimulatedExecution] = {}
+        self._facts = 0
+
+    # What people apply.
+
+    def define(self, kind: str, name: str, spec: JsonObject) -> Definition:
+        """Add or replace a Workflow, ToolCatalog, Policy or Agent; `.problem` says what is wrong with it."""
+        definition = self.definitions.put(DefinitionKind(kind), name, spec)
+        self._all_are_due()
+        return definition
+
+    def start(
+        self,
+        workflow: str | JsonObject,
+        run_input: JsonObject | None = None,
+        *,
+        version: int | None = None,
+        requested_by: str = "somebody@example.com",
+        service_account_name: str = "default",
+        correlation_id: str = "",
+        suspend: bool = False,
+    ) -> SimulatedExecution:
+        """Create an execution of a Workflow by name, or of an inline definition. `settle` runs it."""
+        spec: JsonObject = {
+            "input": run_input or {},
+            "requestedBy": requested_by,
+            "serviceAccountName": service_account_name,
+            "correlationId": correlation_id,
+            "suspend": suspend,
+        }
+        if isinstance(workflow, str):
+            spec["workflowRef"] = {"name": workflow} | ({"version": version} if version else {})
+        else:
+            spec["workflow"] = workflow
+        created = self._create(Execution.model_validate(spec), None)
+        if suspend:
+            created.facts.append(SuspendSet(True))
+        return created
+
+    # What the world says. Each returns why it was refused, or nothing.
+
+    def tell(self, execution: SimulatedExecution, fact: Fact) -> str:
+        """Hand a fact to an execution and settle."""
+        execution.facts.append(fact)
+        execution.is_due = True
+        before = len(execution.refused)
+        self.settle()
+        return next((why for told, why in execution.refused[before:] if told is fact), "")
+
+    def report(
+        self,
+        execution: SimulatedExecution,
+        ref: str,
+        status: ReportStatus = ReportStatus.COMPLETED,
+        *,
+        output: JsonObject | None = None,
+        reason: str = "",
+        proposal: Json = None,
+        usage: JsonObject | None = None,
+        callback_after_seconds: int | None = None,
+    ) -> str:
+        """A worker reports on the last attempt of a task, whether or not it still runs."""
+        fact = Report(
+            id=self.fact_id(),
+            seq=execution.state.tasks[ref].seq,
+            status=status,
+            output=output,
+            reason=reason,
+            proposal=proposal,
+            usage=usage,
+            callback_after_seconds=callback_after_seconds,
+        )
+        return self.tell(execution, fact)
+
+    def starts_container(self, execution: SimulatedExecution, ref: str, pod: str = "") -> bool:
+        """The container of a task's present attempt starts, if there is a Job that has not begun."""
+        job = execution.jobs(self.now_ms).get(ref)
+        if job is None or execution.state.tasks[ref].started_at_ms is not None:
+            return False
+        self.tell(execution, JobStarted(job.seq, pod))
+        return True
+
+    def ends_job(self, execution: SimulatedExecution, ref: str, ending: Ending, reason: str = "") -> str:
+        """The Job of a task's last attempt ends without a report."""
+        seq = execution.state.tasks[ref].seq
+        return self.tell(execution, JobEnded(self.fact_id(), seq, ending, reason))
+
+    def signal(
+        self,
+        execution: SimulatedExecution,
+        kind: SignalType,
+        *,
+        by: str = "somebody@example.com",
+        ref: str | None = None,
+        payload: JsonObject | None = None,
+        tool: str | None = None,
+        item_digest: str | None = None,
+    ) -> str:
+        """A person or a system sends a Signal."""
+        fact_id = self.fact_id()
+        fact = Signaled(
+            id=fact_id,
+            type=kind,
+            by=by,
+            ref=ref,
+            tool=tool,
+            item_digest=item_digest,
+            payload=payload or {},
+            name=f"signal-{fact_id}",
+        )
+        return self.tell(execution, fact)
+
+    def decide_on_item(
+        self,
+        execution: SimulatedExecution,
+        ref: str,
+        *,
+        approve: bool,
+        by: str = "reviewer@example.com",
+        reason: str = "",
+    ) -> str:
+        """A person approves or rejects the item that a task shows them now."""
+        task = execution.state.tasks.get(ref)
+        gate = task.gate if task is not None else None
+        return self.signal(
+            execution,
+            SignalType.APPROVE if approve else SignalType.REJECT,
+            by=by,
+            ref=ref,
+            tool=gate.tool if gate else None,
+            item_digest=gate.digest if gate else None,
+            payload={"reason": reason} if reason else {},
+        )
+
+    def fact_id(self) -> str:
+        """An identity for a fact, counted."""
+        self._facts += 1
+        return f"fact-{self._facts}"
+
+    # Time, and what follows.
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass: every timer that comes due on the way fires at its own time, in order."""
+        until = self.now_ms + round(seconds * 1000)
+        self.settle()
+        while (wake_at := self.next_wake_ms()) is not None and wake_at <= until:
+            self._move_to(wake_at)
+        self._move_to(until)
+
+    def next_wake_ms(self) -> int | None:
+        """When time alone changes something next; None when it never does."""
+        times = [execution.wake_at_ms for execution in self.executions]
+        return min((at for at in times if at is not None and at > self.now_ms), default=None)
+
+    def settle(self) -> None:
+        """Run passes over the executions until nothing follows without a fact or time."""
+        for _ in range(MOST_ROUNDS):
+            due = [execution for execution in self.executions if execution.is_due]
+            if not due:
+                return
+            for execution in due:
+                self._reconcile(execution)
+        raise NeverSettlesError(
+            f"{len(self.executions)} executions go on for ever; is it an endless recursion?"
+        )
+
+    def child(self, execution: SimulatedExecution, ref: str) -> SimulatedExecution | None:
+        """The child execution of the last attempt of a task."""
+        task = execution.state.tasks.get(ref)
+        started = self._started.get((execution.uid, task.seq)) if task is not None else None
+        return started if started is not None and started.origin and not started.origin.detached else None
+
+    def detached(self, execution: SimulatedExecution) -> list[SimulatedExecution]:
+        """What an execution has started without waiting for it, in order."""
+        return [
+            other
+            for other in self.executions
+            if other.origin is not None and other.origin.execution is execution and other.origin.detached
+        ]
+
+    def _move_to(self, at_ms: int) -> None:
+        self.now_ms = at_ms
+        self._all_are_due()
+        self.settle()
+
+    def _all_are_due(self) -> None:
+        for execution in self.executions:
+            execution.is_due = True
+
+    def _create(self, spec: Execution, origin: Origin | None) -> SimulatedExecution:
+        number = len(self.executions) + 1
+        name = f"run-{number}" if origin is None else f"{origin.execution.name}-{origin.seq}"
+        identity = Identity(f"uid-{number}", name, self.name, self.now_ms, spec)
+        created = SimulatedExecution(identity, State(identity=identity), origin)
+        self.executions.append(created)
+        return created
+
+    def _reconcile(self, execution: SimulatedExecution) -> None:
+        execution.is_due = False
+        facts, execution.facts = execution.facts, []
+        was_final = execution.state.is_final
+        decision = Pass(execution.state, self.now_ms)
+        decision.take(facts)
+        answers: dict[Need, Answer] = {}
+        while needs := decision.run(answers):
+            if needs <= answers.keys():
+                raise NeverSettlesError(f"a decision asks again for what it was told: {needs}")
+            answers |= {need: self._answer(need) for need in needs}
+        execution.events += decision.events
+        execution.refused += decision.refused
+        if self._check and decision.events:
+            _compare(execution)
+        want = desired(execution.state, self.now_ms)
+        times = [at for at in (want.wake_at_ms, decision.wake_at_ms) if at is not None]
+        execution.wake_at_ms = min(times, default=None)
+        self._act(execution, want)
+        if execution.origin is not None and execution.state.is_final != was_final:
+            self._tell_parent(execution, execution.origin)
+
+    def _answer(self, need: Need) -> Answer:
+        if isinstance(need, NeedDefinition):
+            return self.definitions.find(need.kind, need.name, getattr(need, "version", None))
+        if isinstance(need, NeedAccess):
+            return self._may_use(need.service_account, need.tool)
+        try:
+            return ScriptAnswer(evaluate(need.evaluator, need.expression, json.loads(need.data)))
+        except ScriptError as error:
+            return ScriptAnswer(error=str(error))
+
+    def _act(self, execution: SimulatedExecution, want: Desired) -> None:
+        for child in want.children:
+            started = self._started.get((execution.uid, child.seq))
+            if started is None:
+                self._start_child(execution, child)
+            elif not child.detached:
+                self._tell_end(execution, child.seq, started)
+        for seq in sorted(want.stop):
+            started = self._started.get((execution.uid, seq))
+            if started is not None and not started.state.is_final:
+                self._stop_child(execution, seq, started)
+
+    def _start_child(self, execution: SimulatedExecution, child: DesiredChild) -> None:
+        try:
+            spec = spec_of_child(execution, child)
+        except ValidationError as error:
+            execution.facts.append(JobEnded(self.fact_id(), child.seq, Ending.REFUSED, str(error)))
+            execution.is_due = True
+            return
+        created = self._create(spec, Origin(execution, child.ref, child.seq, child.detached))
+        self._started[execution.uid, child.seq] = created
+        execution.facts.append(ChildStarted(created.uid, child.seq, created.uid, created.name))
+        execution.is_due = True
+
+    def _tell_parent(self, child: SimulatedExecution, origin: Origin) -> None:
+        """The parent looks at a child that has ended; one that had ended itself goes on with it."""
+        parent = origin.execution
+        parent.is_due = True
+        if parent.state.is_final and not child.state.is_final and not origin.detached:
+            fact_id = f"{child.uid}/{child.state.head_seq}/goes-on"
+            parent.facts.append(_retry(fact_id, child))
+
+    def _tell_end(self, execution: SimulatedExecution, seq: int, child: SimulatedExecution) -> None:
+        if not child.state.is_final:
+            return
+        fact = ChildEnded(
+            id=f"{child.uid}/{child.state.head_seq}",
+            seq=seq,
+            phase=child.state.phase,
+            output=child.state.output,
+            reason=child.state.reason,
+        )
+        if fact in execution.facts:
+            return
+        if fact.id not in execution.state.facts:
+            execution.facts.append(fact)
+            execution.is_due = True
+        else:  # the task that knew of its end waits for it again: it was resumed
+            child.facts.append(_retry(f"{execution.uid}/{seq}/{child.state.head_seq}/retry", execution))
+            child.is_due = True
+
+    def _stop_child(self, execution: SimulatedExecution, seq: int, child: SimulatedExecution) -> None:
+        stop = f"{execution.uid}/{seq}/stop"
+        if stop in child.state.facts or any(getattr(fact, "id", "") == stop for fact in child.facts):
+            return
+        reason = "the task of the parent execution that started it was canceled"
+        task = execution.state.tasks.get(execution.state.by_seq.get(seq, ""))
+        if task is not None and task.seq == seq and task.reason:
+            reason = f"{reason}: {task.reason}"
+        by = f"execution {execution.name}"
+        child.facts.append(Signaled(stop, SignalType.TERMINATE, by, payload={"reason": reason}))
+        child.is_due = True
+
+
+def _retry(fact_id: str, by: SimulatedExecution) -> Signaled:
+    return Signaled(
+        fact_id, SignalType.RETRY, f"execution {by.name}", payload={"resumeSubworkflowTasks": True}
+    )
+
+
+def _compare(execution: SimulatedExecution) -> None:
+    status: JsonObject = orjson.loads(orjson.dumps(project(execution.state, execution.events)))
+    again = recover(execution.identity, status)
+    if again != execution.state:
+        raise DivergedError(f"{execution.name}: the state differs from the fold of its events")
+    if project(again, execution.events) != project(execution.state, execution.events):
+        raise DivergedError(f"{execution.name}: the projection differs after recovery")

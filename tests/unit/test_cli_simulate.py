@@ -1,0 +1,199 @@
+"""`openworld simulate`: what it prints, what it exits with, and what its mock file may say."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from openworld.cli.app import cli
+from tests.support.world import tool
+
+REPOSITORY = Path(__file__).parents[2]
+GUIDE = REPOSITORY / "docs/guides/simulate.md"
+
+
+def blocks() -> list[str]:
+    """The blocks of code of the guide, in order."""
+    found = re.findall(r"(?:^    .*\n(?:\n(?=    ))?)+", GUIDE.read_text(), re.MULTILINE)
+    return [re.sub(r"^    ", "", block, flags=re.MULTILINE) for block in found]
+
+
+def simulate(folder: Path, *arguments: str, mock: dict[str, Any] | None = None) -> Result:
+    if mock is not None:
+        (folder / "mock.yml").write_text(yaml.safe_dump(mock))
+        arguments = (*arguments, "--mock", str(folder / "mock.yml"))
+    return CliRunner().invoke(cli, ["simulate", str(folder / "flow.yaml"), *arguments])
+
+
+def write(folder: Path, *tasks: dict[str, Any], **spec: Any) -> Path:
+    """A workflow with these tasks, and its catalog."""
+    objects = [
+        ("Workflow", "flow", {"tasks": list(tasks), "catalogs": ["tools"], **spec}),
+        ("ToolCatalog", "tools", {"tools": [tool("look"), tool("fix", "Write", timeoutSeconds=30)]}),
+    ]
+    texts = [
+        yaml.safe_dump(
+            {"apiVersion": "openworld.dev/v1alpha1", "kind": k, "metadata": {"name": n}, "spec": s}
+        )
+        for k, n, s in objects
+    ]
+    (folder / "flow.yaml").write_text("---\n".join(texts))
+    return folder
+
+
+def test_the_guides_example_is_what_happens(tmp_path: Path) -> None:
+    objects, mock, command, story = blocks()[:4]
+    (tmp_path / "refund.yaml").write_text(objects)
+    (tmp_path / "mock.yaml").write_text(mock)
+    assert command == 'openworld simulate refund.yaml --input \'{"order": "A-1"}\' --mock mock.yaml\n'
+    files = [str(tmp_path / "refund.yaml"), "--mock", str(tmp_path / "mock.yaml")]
+    result = CliRunner().invoke(cli, ["simulate", *files, "--input", '{"order": "A-1"}'])
+    assert result.exit_code == 0, result.output
+    assert [line.strip() for line in result.output.splitlines()] == [
+        line.strip() for line in story.splitlines()
+    ]
+
+
+def test_the_person_who_says_no_in_the_guide_ends_the_run(tmp_path: Path) -> None:
+    objects, mock = blocks()[:2]
+    (tmp_path / "flow.yaml").write_text(objects)
+    script = yaml.safe_load(mock) | yaml.safe_load(blocks()[4])
+    del script["approvals"]
+    result = simulate(tmp_path, "--input", '{"order": "A-1"}', mock=script)
+    assert result.exit_code == 1
+    assert "ApprovalRefused by bob@example.com: not twice" in result.output
+
+
+def test_a_failed_run_is_exit_code_1(tmp_path: Path) -> None:
+    folder = write(tmp_path, {"ref": "a", "type": "look"})
+    result = simulate(folder, mock={"tasks": {"a": [{"terminal": "no such thing"}]}})
+    assert result.exit_code == 1
+    assert "failed: no such thing" in result.output
+
+
+def test_a_ref_counts_before_its_tool_and_the_last_entry_repeats(tmp_path: Path) -> None:
+    folder = write(tmp_path, {"ref": "a", "type": "look"}, {"ref": "b", "type": "look", "retryCount": 3})
+    tasks = {"a": [{"output": {"n": 1}}], "look": [{"fail": "x"}, {"fail": "y"}, {"output": {"n": 2}}]}
+    result = simulate(folder, "-o", "json", mock={"tasks": tasks})
+    shown = json.loads(result.output)
+    assert (shown["phase"], shown["output"]) == ("Completed", {"n": 2})
+    ended = [e for e in shown["executions"][0]["events"] if e["type"] in ("TaskFailed", "TaskCompleted")]
+    assert [(e["ref"], e.get("reason")) for e in ended] == [("a", None), ("b", "x"), ("b", "y"), ("b", None)]
+
+
+def test_the_iterations_of_a_loop_take_the_entries_of_the_plain_ref_in_order(tmp_path: Path) -> None:
+    loop = {"ref": "l", "type": "DO_WHILE", "items": [1, 2], "loopOver": [{"ref": "a", "type": "look"}]}
+    folder = write(tmp_path, loop, outputParameters={"one": "${a__1.output.n}", "two": "${a.output.n}"})
+    result = simulate(
+        folder, "-o", "json", mock={"tasks": {"a": [{"output": {"n": 1}}, {"output": {"n": 2}}]}}
+    )
+    assert json.loads(result.output)["output"] == {"one": 1, "two": 2}
+
+
+def test_an_attempt_that_takes_too_long_times_out(tmp_path: Path) -> None:
+    folder = write(tmp_path, {"ref": "a", "type": "fix", "retryCount": 0})
+    result = simulate(folder, mock={"tasks": {"a": [{"seconds": 31}]}})
+    assert result.exit_code == 1
+    assert "timed out" in result.output
+
+
+def test_people_answer_and_complete_what_waits(tmp_path: Path) -> None:
+    folder = write(tmp_path, {"ref": "ask", "type": "HUMAN"}, {"ref": "go", "type": "WAIT"})
+    mock = {
+        "tasks": {"ask": [{"output": {"answer": "yes"}}]},
+        "signals": [{"after": "go", "type": "Complete", "payload": {"from": "outside"}}],
+    }
+    result = simulate(folder, "-o", "json", mock=mock)
+    assert json.loads(result.output)["output"] == {"from": "outside"}
+
+
+def test_a_run_that_waits_for_nobody_says_for_what(tmp_path: Path) -> None:
+    result = simulate(write(tmp_path, {"ref": "ask", "type": "HUMAN"}))
+    assert result.exit_code == 1
+    assert "Error: the run does not end: it waits for person: ask" in result.output
+
+
+def test_a_task_without_an_outcome_is_named(tmp_path: Path) -> None:
+    result = simulate(write(tmp_path, {"ref": "a", "type": "look"}))
+    assert result.exit_code == 1
+    assert "task a runs the tool look, and the script has no outcome for either" in result.output
+
+
+def test_a_misspelt_key_of_the_mock_file_is_an_error_with_its_place(tmp_path: Path) -> None:
+    folder = write(tmp_path, {"ref": "a", "type": "look"})
+    result = simulate(folder, mock={"tasks": {"a": [{"outptu": {}}]}})
+    assert result.exit_code == 1
+    assert "tasks.a[0].outptu: unknown field 'outptu'; did you mean 'output'?" in result.output
+
+
+@pytest.mark.parametrize(
+    "entry", [{"fail": "a", "terminal": "b"}, {"fail": "a", "proposal": {"tasks": []}}, {"seconds": -1}]
+)
+def test_an_entry_that_means_nothing_is_refused(entry: dict[str, Any], tmp_path: Path) -> None:
+    folder = write(tmp_path, {"ref": "a", "type": "look"})
+    assert simulate(folder, mock={"tasks": {"a": [entry]}}).exit_code == 1
+
+
+def test_a_definition_with_a_mistake_is_refused_with_file_and_line(tmp_path: Path) -> None:
+    result = simulate(write(tmp_path, {"ref": "a", "type": "look"}, {"ref": "a", "type": "look"}))
+    assert result.exit_code == 1
+    assert "flow.yaml:1: Workflow 'flow' is not valid: spec.tasks[1]" in result.output
+
+
+def test_the_input_may_come_from_a_file(tmp_path: Path) -> None:
+    folder = write(
+        tmp_path, {"ref": "nothing", "type": "NOOP"}, outputParameters={"x": "${workflow.input.x}"}
+    )
+    (tmp_path / "input.yaml").write_text("x: [1, y]\n")
+    result = simulate(folder, "-o", "json", "--input", f"@{tmp_path / 'input.yaml'}")
+    assert json.loads(result.output)["output"] == {"x": [1, "y"]}
+
+
+def test_the_junit_report_has_a_case_for_each_task_and_one_for_the_run(tmp_path: Path) -> None:
+    folder = write(tmp_path, {"ref": "a", "type": "look"}, {"ref": "b", "type": "look"})
+    mock = {"tasks": {"a": [{}], "b": [{"terminal": "broken \x07"}]}}
+    result = simulate(folder, "--junit", str(tmp_path / "out.xml"), mock=mock)
+    assert result.exit_code == 1
+    [suite] = ElementTree.fromstring((tmp_path / "out.xml").read_text())  # noqa: S314  (our own report)
+    failures = {case.get("name"): case.find("failure") is not None for case in suite}
+    assert failures == {"a": False, "b": True, "flow": True}
+    assert (suite.get("tests"), suite.get("failures")) == ("3", "2")
+
+
+def test_a_failure_that_the_run_tolerates_fails_no_case(tmp_path: Path) -> None:
+    folder = write(tmp_path, {"ref": "a", "type": "look", "optional": True})
+    mock = {"tasks": {"a": [{"terminal": "broken"}]}}
+    assert simulate(folder, "--junit", str(tmp_path / "out.xml"), mock=mock).exit_code == 0
+    assert "<failure" not in (tmp_path / "out.xml").read_text()
+
+
+def test_the_oncall_example_runs_by_the_script_of_its_agent(tmp_path: Path) -> None:
+    outcomes = {
+        "metrics_lookup": {
+            "service": "checkout",
+            "release": "14:02",
+            "window": "5s",
+            "requests": 10,
+            "error_rate": 0,
+            "p50_ms": 400,
+            "p99_ms": 480,
+        },
+    }
+    mock = {
+        "tasks": {name: [{"output": output}] for name, output in outcomes.items()}
+        | {name: [{"terminal": "not simulated"}] for name in ("deploy_history", "trace_sample", "rollback")}
+        | {"open_incident": [{"output": {"id": "INC-1"}}]},
+    }
+    (tmp_path / "mock.yaml").write_text(yaml.safe_dump(mock))
+    arguments = [str(REPOSITORY / "examples/oncall"), "--mock", str(tmp_path / "mock.yaml")]
+    result = CliRunner().invoke(cli, ["simulate", *arguments, "--input", '{"service": "checkout"}'])
+    assert result.exit_code == 0, result.output
+    assert "triage__2__delete_deployment denied: rule no-deletes" in result.output
+    assert "incident: INC-1" in result.output
