@@ -110,6 +110,8 @@ class World:
             answers |= {need: self._answer(need) for need in needs}
         self.events += decision.events
         self.last_pass = decision
+        if decision.is_full:
+            return self.step()
         if self.events:
             status = json.loads(json.dumps(project(self.state, self.events)))
             again = recover(self.identity, status)

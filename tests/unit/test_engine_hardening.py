@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from openworld.api import Phase, ReportStatus, SignalType
+from openworld.engine.decide import Pass
 from openworld.engine.desire import desired
-from openworld.engine.facts import Report, Signaled, SuspendSet
+from openworld.engine.facts import CannotGoOn, Report, Signaled, SuspendSet
 from openworld.engine.projection import project
 from tests.support.world import World, world
 from tests.unit.test_engine_agent import agent_world, propose
@@ -405,3 +406,87 @@ def test_control_flow_is_not_judged_but_what_it_leads_to_is() -> None:
 def test_a_pending_retry_is_what_a_run_waits_for() -> None:
     w = world({"ref": "x", "type": "a"}).step().fails("x")
     assert project(w.state, w.events)["waitingFor"] == "retry of x at 2027-01-15T08:00:10.000Z"
+
+
+def test_a_policy_that_is_broken_while_a_run_goes_on_denies_authored_tasks_too() -> None:
+    policy = {"scope": "All", "rules": [{"name": "h", "match": {"types": ["HUMAN"]}, "decision": "Allow"}]}
+    w = governed({"ref": "h", "type": "HUMAN"}, {"ref": "x", "type": "a"}, policy=policy).step()
+    del w.definitions[next(key for key in w.definitions if key[1] == "p")]
+    w.signal("Complete", ref="h")
+    assert w.jobs == {}
+    assert "task x failed: Denied (policy, policy-unusable)" in w.state.reason
+
+
+@pytest.mark.parametrize("redact", ["$.tasks", "$.*", "$"])
+def test_a_redaction_of_everything_leaves_an_empty_history(redact: str) -> None:
+    w = agent_world(agent={"context": {"redact": [redact]}})
+    propose(w, {"ref": "e", "type": "look", "input": {}})
+    w.completes("triage__1__e", {"token": "S3"})
+    context = w.jobs["triage"].context
+    assert context is not None
+    assert context["turn"] == 2
+    assert "S3" not in str(context)
+
+
+def test_half_a_surrogate_in_a_reason_is_no_end_of_the_run() -> None:
+    w = world({"ref": "x", "type": "a", "optional": True}, {"ref": "h", "type": "HUMAN"}).step()
+    w.fails("x", "\ud800", terminal=True)
+    assert (w.phase, w.statuses["x"]) == (Phase.RUNNING, "CompletedWithErrors")
+
+
+def test_a_script_s_value_leaves_room_for_what_is_made_of_it() -> None:
+    nest = "var v=1; for(var i=0;i<50;i++){v=[v]} v"
+    script = {"evaluatorType": "javascript", "expression": nest}
+    w = world(
+        {"ref": "x", "type": "INLINE", "input": script, "optional": True}, {"ref": "h", "type": "HUMAN"}
+    )
+    w.step()
+    assert w.statuses == {"x": "CompletedWithErrors", "h": "InProgress"}
+    payload: Any = {}
+    for _ in range(50):
+        payload = {"p": payload}
+    w.signal("Complete", ref="h", payload=payload)
+    assert w.of_type("FactRefused")[0]["reason"].startswith("the payload cannot be recorded: ")
+    assert w.phase is Phase.RUNNING
+
+
+def test_an_approval_is_of_the_retries_that_were_shown_too() -> None:
+    digests = set()
+    for retry in ({}, {"retry": {"count": 1}}, {"optional": True}):
+        w = agent_world({"rules": [{"name": "r", "decision": "RequireApproval"}]})
+        propose(w, {"ref": "x", "type": "look", "input": {}, **retry})
+        digests.add(w.of_type("ApprovalRequested")[0]["itemDigest"])
+    assert len(digests) == 3
+
+
+def test_an_approval_of_a_workflow_shows_its_version() -> None:
+    policy = {"rules": [{"name": "r", "match": {"types": ["SUB_WORKFLOW"]}, "decision": "RequireApproval"}]}
+    w = agent_world(policy).define(
+        "Workflow", "wipe", {"version": 3, "tasks": [{"ref": "z", "type": "HUMAN"}]}
+    )
+    propose(w, {"ref": "s", "type": "SUB_WORKFLOW", "input": {"name": "wipe"}})
+    assert w.of_type("ApprovalRequested")[0]["subject"]["version"] == 3
+
+
+def test_a_record_that_takes_no_ending_takes_one_event() -> None:
+    w = world(*[{"ref": f"w{i}", "type": "WAIT", "dependsOn": []} for i in range(3)]).step()
+    w.step(CannotGoOn("LedgerFull: no room", in_one_event=True))
+    assert (w.phase, w.types()[-1], len(w.of_type("TaskCanceled"))) == (Phase.FAILED, "ExecutionFailed", 0)
+    assert set(w.statuses.values()) == {"Canceled"}
+
+
+def test_a_pass_is_cut_by_its_size_and_goes_on() -> None:
+    big = "x" * 20_000
+    tasks = [{"ref": f"n{i}", "type": "NOOP", "input": {"v": big}} for i in range(6)]
+    w = world(*tasks)
+    one = Pass(w.state, w.now_ms)
+    answers: dict[Any, Any] = {}
+    while needs := one.run(answers):
+        answers |= {need: w._answer(need) for need in needs}
+    assert one.is_full
+    assert one.wake_at_ms == w.now_ms
+    assert not w.state.is_final
+    w.events += one.events
+    w.step()
+    assert w.phase is Phase.COMPLETED
+    assert len(w.of_type("TaskCompleted")) == 6

@@ -333,3 +333,8 @@ def test_find_gives_locations_and_values() -> None:
 def test_find_refuses_what_is_no_jsonpath(jsonpath: str) -> None:
     with pytest.raises(ExpressionError):
         find({}, jsonpath)
+
+
+def test_a_filter_may_not_descend_since_that_multiplies() -> None:
+    with pytest.raises(ExpressionError, match="descends"):
+        resolve({"v": "${t.output..[?@..[?@..zz]]}"}, {"t": {"output": {}}})

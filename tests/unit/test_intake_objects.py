@@ -322,8 +322,16 @@ def test_a_report_whose_pod_is_gone_is_known_by_its_name() -> None:
     assert report.seq == 7
 
 
-def test_progress_is_no_fact() -> None:
-    assert take(result(f"{POD}.p1", status="InProgress")) is None
+def test_progress_has_a_name_of_its_own_and_a_result_has_its_pods() -> None:
+    progress = take(
+        result(f"{POD}.p1", status="InProgress", progress={"message": "half"}, callbackAfterSeconds=5)
+    )
+    assert isinstance(progress, Report)
+    assert (progress.status, progress.reason) == (ReportStatus.IN_PROGRESS, "half")
+    assert progress.callback_after_seconds == 5
+    refusal = take(result(f"{POD}.p1", status="Completed"))
+    assert isinstance(refusal, Refusal)
+    assert "the result is named as its pod" in refusal.reason
 
 
 @pytest.mark.parametrize(
@@ -416,7 +424,7 @@ def child(phase: str) -> dict[str, Any]:
 def test_a_child_is_a_fact_once_it_has_ended() -> None:
     assert read_child(child("Running"), seq=9, gone=False) is None
     assert read_child(child("Completed"), seq=9, gone=False) == ChildEnded(
-        id="child-uid", seq=9, phase=Phase.COMPLETED, output={"cause": "x"}, reason="why"
+        id="child-uid/", seq=9, phase=Phase.COMPLETED, output={"cause": "x"}, reason="why"
     )
 
 

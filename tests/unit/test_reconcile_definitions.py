@@ -34,6 +34,7 @@ from openworld.kube.resources import (
     WORKFLOWS,
     Resource,
 )
+from openworld.ledger import epoch_ms
 from tests.support.apiserver import ApiServerDouble
 from tests.unit.test_queue_workqueue import FakeClock
 
@@ -112,11 +113,13 @@ def test_a_condition_keeps_the_time_of_its_last_change() -> None:
 
 
 def policy(name: str, **spec: Any) -> dict[str, Any]:
-    return {"metadata": {"name": name}, "spec": {"failurePolicy": "Fail", **spec}}
+    metadata = {"name": name, "creationTimestamp": "2027-01-15T08:00:01Z"}
+    return {"metadata": metadata, "spec": {"failurePolicy": "Fail", **spec}}
 
 
 def binding(name: str, *actions: str) -> dict[str, Any]:
-    return {"metadata": {"name": name}, "spec": {"policyName": name, "validationActions": list(actions)}}
+    metadata = {"name": name, "creationTimestamp": "2027-01-15T08:00:02Z"}
+    return {"metadata": metadata, "spec": {"policyName": name, "validationActions": list(actions)}}
 
 
 def test_every_policy_must_exist_fail_closed_and_be_bound_to_deny() -> None:
@@ -141,6 +144,7 @@ def test_the_guard_opens_its_eyes_at_every_check() -> None:
     api.objects[ADMISSION_BINDINGS.path(None, "a")] = binding("a", "Deny")
     asyncio.run(guard.check())
     assert guard.is_closed
+    assert guard.since_ms == epoch_ms("2027-01-15T08:00:02Z"), "the younger of the two"
     del api.objects[ADMISSION_BINDINGS.path(None, "a")]
     asyncio.run(guard.check())
     assert not guard.is_closed

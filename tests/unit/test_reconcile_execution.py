@@ -15,7 +15,8 @@ from openworld.controller.reconcile import Reconciler
 from openworld.controller.scripts import ScriptRunner
 from openworld.controller.settings import Fencing, Settings
 from openworld.controller.stores import ObjectKey
-from openworld.controller.world import World, set_right
+from openworld.controller.world import World, set_right, unfinished
+from openworld.engine.needs import NeedScript, ScriptAnswer
 from openworld.kube import Forbidden, TooLarge, Unavailable
 from openworld.kube.errors import from_response
 from openworld.kube.resources import (
@@ -41,6 +42,7 @@ class Guard:
     """The admission guard, as the test wants it."""
 
     is_closed = True
+    since_ms = 0
 
 
 class Bench:
@@ -795,3 +797,207 @@ def test_a_child_that_completed_completes_its_task() -> None:
     bench.api.put(EXECUTIONS, "team", name, status={"phase": "Completed", "output": {"cause": "x"}})
     bench.go()
     assert (bench.run["status"]["phase"], bench.run["status"]["output"]) == ("Completed", {"cause": "x"})
+
+
+def run_of(bench: Bench, name: str) -> dict[str, Any]:
+    """An Execution as it stands."""
+    return bench.api.objects[EXECUTIONS.path("team", name)]
+
+
+def test_a_worker_that_has_reported_and_does_not_end_is_ended() -> None:
+    bench = Bench().workflow(run=REPORTING).execution().go()
+    (job,) = bench.jobs
+    pod = bench.pod(job)
+    bench.result(pod, status="Failed", reason="try again", output=None)
+    bench.go()
+    assert bench.events[-1] == "RetryScheduled"
+    assert [each["metadata"]["uid"] for each in bench.jobs] == [job["metadata"]["uid"]]
+    bench.now_ms += 30_000
+    bench.go()
+    assert bench.jobs == []
+
+
+def test_a_child_s_name_that_somebody_took_fails_the_task() -> None:
+    bench = Bench()
+    bench.workflow({"ref": "deep", "type": "SUB_WORKFLOW", "subWorkflowParam": {"name": "main"}})
+    bench.execution().watch()
+    owner = {"kind": "Execution", "name": "run-1", "uid": bench.uid, "controller": True}
+    bench.api.put(
+        EXECUTIONS,
+        "team",
+        names.child_name("run-1", bench.uid, 1),
+        metadata={"ownerReferences": [owner]},
+        spec={"workflowRef": {"name": "main"}, "requestedBy": "mallory@example.com"},
+    )
+    bench.reconcile().reconcile()
+    assert bench.run["status"]["reason"].startswith("task deep failed: NameTaken: an execution ")
+
+
+def test_what_was_deleted_with_its_execution_is_not_kept() -> None:
+    bench = Bench().workflow().execution().go()
+    (job,) = bench.jobs
+    bench.api.take(EXECUTIONS, "team", "run-1")
+    bench.go()
+    bench.api.take(JOBS, "team", job["metadata"]["name"])
+    bench.go()
+    assert bench.world.jobs.gone() == []
+
+
+def test_one_request_that_fails_holds_up_nothing_else() -> None:
+    fork = [
+        [{"ref": "one", "type": "lookup"}],
+        [{"ref": "two", "type": "lookup"}],
+        [{"ref": "h", "type": "HUMAN"}],
+    ]
+    bench = Bench().workflow({"ref": "f", "type": "FORK_JOIN", "forkTasks": fork}).execution().watch()
+    bench.signal("Complete", ref="h")
+    bench.watch()
+    bench.api.hooks.append(once("POST", "/jobs", away))
+    with pytest.raises(Unavailable):
+        bench.reconcile()
+    assert len(bench.jobs) == 1
+    bench.reconcile()
+    assert len(bench.jobs) == 2
+    assert bench.answer[0] == "False", "the HUMAN was not there yet; its sender was told"
+
+
+def test_every_forged_report_is_told_of_once() -> None:
+    bench = Bench().workflow(run=REPORTING).execution().go()
+    pod = bench.pod(bench.jobs[0])
+    for number in range(3):
+        bench.api.put(
+            TASK_RESULTS,
+            "team",
+            f"{pod['metadata']['name']}.x{number}",
+            spec={"execution": "run-1", "ref": "look", "attempt": 0, "podUID": "no", "status": "Completed"},
+        )
+    bench.go().go()
+    told = [event for event in bench.api.all(EVENTS, "team") if event["reason"] == "ReportRefused"]
+    assert len(told) == 3
+
+
+def test_scripts_without_end_do_not_hold_up_what_is_recorded() -> None:
+    tasks = [
+        {"ref": f"n{n}", "type": "INLINE", "input": {"evaluatorType": "jq", "expression": f"{n}"}}
+        for n in range(9)
+    ]
+    bench = Bench().workflow(*tasks).execution().watch()
+    answer = bench.reconciler._answers.answer
+
+    async def slow(namespace: str, needs: Any) -> Any:
+        scripts = {need: ScriptAnswer(1) for need in needs if isinstance(need, NeedScript)}
+        bench.monotonic += 0.6 * len(scripts)
+        return await answer(namespace, set(needs) - scripts.keys()) | scripts
+
+    with patch.object(bench.reconciler._answers, "answer", slow):
+        bench.reconcile()
+        first = bench.events.count("TaskCompleted")
+        assert 0 < first < 9
+        assert bench.wakes_in < 0.1
+        for _ in range(9):
+            bench.reconcile()
+    assert bench.run["status"]["phase"] == "Completed"
+    assert bench.events.count("TaskCompleted") == 9
+
+
+def test_what_was_created_while_nobody_vouched_for_it_is_refused() -> None:
+    bench = Bench().workflow({"ref": "h", "type": "HUMAN"}).execution().go()
+    bench.guard.since_ms = epoch_ms(BORN) + 1000
+    bench.signal("Complete", ref="h")
+    bench.go()
+    assert bench.events[-1] != "TaskCompleted"
+    assert bench.answer == (
+        "False",
+        "it was created before the admission policies stood, so nobody has vouched for who sent it",
+    )
+    late = Bench().workflow().execution()
+    late.guard.since_ms = epoch_ms(BORN) + 1000
+    late.go()
+    assert late.run["status"]["phase"] == "Failed"
+    assert late.jobs == []
+
+
+def test_a_failure_workflow_is_started_once_whatever_happens_in_between() -> None:
+    bench = Bench().workflow(retry={"count": 0})
+    spec = bench.api.objects[WORKFLOWS.path("team", "main")]["spec"]
+    bench.api.put(WORKFLOWS, "team", "main", spec={**spec, "failureWorkflow": "cleanup"})
+    bench.api.put(WORKFLOWS, "team", "cleanup", spec={"tasks": [{"ref": "h", "type": "HUMAN"}]})
+    bench.execution().go()
+    bench.pod(bench.jobs[0], phase="Failed", exitCode=1, reason="Error")
+    bench.watch()
+    bench.api.hooks.append(once("POST", "/executions", away))
+    with pytest.raises(Unavailable):
+        bench.reconcile()
+    assert bench.run["status"]["failureWorkflow"] == {"name": "cleanup", "execution": ""}
+    bench.restart()
+    bench.watch()
+    assert KEY in unfinished(bench.world)
+    bench.reconcile().reconcile().reconcile()
+    (started,) = [body for body in bench.api.all(EXECUTIONS, "team") if body["metadata"]["name"] != "run-1"]
+    assert bench.run["status"]["failureWorkflow"]["execution"] == started["metadata"]["name"]
+    assert "ownerReferences" not in started["metadata"]
+    assert started["spec"]["input"]["failureStatus"] == "FAILED"
+    assert len(bench.api.made("POST", "/executions")) == 1
+
+
+def nested(bench: Bench) -> str:
+    """A parent whose child has failed, and the child's name."""
+    bench.api.put(TOOL_CATALOGS, "team", "tools", spec={"tools": []})
+    bench.api.put(WORKFLOWS, "team", "child", spec={"tasks": [{"ref": "h", "type": "HUMAN"}]})
+    sub = {"ref": "deep", "type": "SUB_WORKFLOW", "subWorkflowParam": {"name": "child"}}
+    bench.api.put(WORKFLOWS, "team", "main", spec={"tasks": [sub]})
+    bench.execution().go()
+    name = names.child_name("run-1", bench.uid, 1)
+    bench.reconcile(ObjectKey("team", name))
+    uid = run_of(bench, name)["metadata"]["uid"]
+    bench.api.put(
+        SIGNALS,
+        "team",
+        "fail-1",
+        spec={"execution": name, "executionUID": uid, "type": "Fail", "by": "b@example.com", "ref": "h"},
+    )
+    bench.watch().reconcile(ObjectKey("team", name)).watch().reconcile()
+    assert (run_of(bench, name)["status"]["phase"], bench.run["status"]["phase"]) == ("Failed", "Failed")
+    return name
+
+
+def test_retrying_a_parent_may_go_on_with_its_child() -> None:
+    bench = Bench()
+    name = nested(bench)
+    bench.now_ms += 1000
+    bench.signal("Retry", payload={"resumeSubworkflowTasks": True})
+    bench.watch().reconcile().reconcile(ObjectKey("team", name)).watch().reconcile()
+    assert (run_of(bench, name)["status"]["phase"], bench.run["status"]["phase"]) == ("Running", "Running")
+    assert len(bench.api.made("POST", "/executions")) == 1
+
+
+def test_retrying_a_child_revives_its_parent() -> None:
+    bench = Bench()
+    name = nested(bench)
+    bench.now_ms += 1000
+    uid = run_of(bench, name)["metadata"]["uid"]
+    bench.api.put(
+        SIGNALS,
+        "team",
+        "retry-1",
+        spec={"execution": name, "executionUID": uid, "type": "Retry", "by": "b@example.com"},
+    )
+    bench.watch().reconcile(ObjectKey("team", name)).watch().reconcile()
+    assert (run_of(bench, name)["status"]["phase"], bench.run["status"]["phase"]) == ("Running", "Running")
+    assert bench.events[-1] == "ExecutionRetried"
+
+
+def test_a_worker_that_wants_to_be_called_again_gets_another_job_of_its_attempt() -> None:
+    bench = Bench().workflow(run=REPORTING).execution().go()
+    (first,) = bench.jobs
+    pod = bench.pod(first)
+    bench.result(pod, status="InProgress", output={"cursor": 7}, callbackAfterSeconds=20)
+    bench.go()
+    assert bench.events[-1] == "TaskProgressed"
+    bench.pod(first, phase="Succeeded", exitCode=0, reason="Completed")
+    bench.finish(first)
+    bench.go()
+    assert len(bench.jobs) == 1
+    bench.now_ms += 20_000
+    bench.go()
+    assert [job["metadata"]["labels"][names.ATTEMPT] for job in bench.jobs] == ["0", "0"]

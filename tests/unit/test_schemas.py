@@ -161,3 +161,16 @@ def test_deep_instances_of_a_branching_recursive_schema_are_refused() -> None:
     assert violations(TREE, chain(30)) == [
         Violation("(root)", "is nested too deeply for a recursive schema with so many branches")
     ]
+
+
+def test_what_is_too_large_to_explain_is_only_refused() -> None:
+    schema = {"type": "array", "items": {"anyOf": [{"const": n} for n in range(1500)]}}
+    assert violations(schema, list(range(100))) == []
+    (found,) = violations(schema, [-1] * 300)
+    assert found.message == "does not fit, and is too large to say where; try it with less"
+
+
+def test_what_is_too_large_to_look_at_is_refused() -> None:
+    schema = {"type": "array", "items": {"anyOf": [{"const": n} for n in range(1500)]}}
+    (found,) = violations(schema, [1] * 100_000)
+    assert found.message.startswith("has too many parts")

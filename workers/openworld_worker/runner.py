@@ -71,6 +71,8 @@ def call(tool: Tool, values: JsonObject, context: Context) -> Outcome:
         return failed(str(error) or type(error).__name__, terminal=True)
     except Stopped:
         return failed("the pod was asked to stop (SIGTERM) before the tool had ended")
+    except SystemExit as error:
+        return failed(f"the tool ended the process: SystemExit: {error.code}")
     except Exception as error:
         traceback.print_exc()
         return failed(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)

@@ -137,6 +137,13 @@ class Ledger(Strict):
     events: list[JsonObject] = Field(default_factory=list, description="The events, oldest first.")
 
 
+class FailureWorkflow(Strict):
+    """What is started because a run failed or timed out."""
+
+    name: str = Field(description="The Workflow.")
+    execution: str = Field(description="The Execution that was started; empty until it is.")
+
+
 class ExecutionStatus(Strict):
     """The durable record of a run, and what follows from it."""
 
@@ -145,6 +152,9 @@ class ExecutionStatus(Strict):
     waiting_for: str = Field(default="", description="A person or a timer that the run waits for.")
     conditions: list[Condition] = Field(
         default_factory=list, description="Complete, Failed, AwaitingApproval."
+    )
+    failure_workflow: FailureWorkflow | None = Field(
+        default=None, description="The run's failureWorkflow, once it was called for."
     )
     workflow: WorkflowIdentity | None = Field(default=None, description="Which definition runs.")
     started_at: str | None = Field(default=None, description="When it started (RFC 3339).")

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from .meta import DnsName, Json, JsonObject, Strict, TaskRef
+from .meta import DnsName, Json, JsonObject, Seconds, Strict, TaskRef
 
 
 class ReportStatus(StrEnum):
@@ -25,15 +25,15 @@ class ReportStatus(StrEnum):
 class Usage(Strict):
     """What a turn of an agent consumed."""
 
-    tokens_in: int = Field(default=0, ge=0, description="Prompt tokens.")
-    tokens_out: int = Field(default=0, ge=0, description="Completion tokens.")
+    tokens_in: int = Field(default=0, ge=0, le=1_000_000_000, description="Prompt tokens.")
+    tokens_out: int = Field(default=0, ge=0, le=1_000_000_000, description="Completion tokens.")
     tokens_cached: int = Field(default=0, ge=0, description="Prompt tokens served from a cache.")
     model: str = Field(default="", max_length=253, description="Model that answered.")
     latency_ms: int = Field(default=0, ge=0, description="Time to answer, in milliseconds.")
 
 
 class Progress(Strict):
-    """How far an attempt is; not part of the ledger."""
+    """How far an attempt is. An attempt may report progress 20 times."""
 
     percent: int | None = Field(default=None, ge=0, le=100, description="Share done.")
     message: str = Field(default="", max_length=1024, description="What it is doing.")
@@ -52,3 +52,6 @@ class TaskResult(Strict):
     proposal: Json = Field(default=None, description="Tasks to add to the execution; judged by policy.")
     usage: Usage | None = Field(default=None, description="What an agent's turn consumed.")
     progress: Progress | None = Field(default=None, description="For InProgress.")
+    callback_after_seconds: Seconds | None = Field(
+        default=None, description="For InProgress: this pod ends; another one of the same attempt then."
+    )

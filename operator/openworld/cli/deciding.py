@@ -89,9 +89,12 @@ def recorded_item(execution: JsonObject, ref: str, gate: JsonObject) -> JsonObje
 def shown(ref: str, gate: JsonObject, item: JsonObject) -> str:
     """The item in full, for the person who decides on it."""
     values = yaml_text(item.get("input") or {})
+    subject = item.get("subject") or {}
+    version = f" version {subject['version']}" if "version" in subject else ""
     fields = {
         "task": ref,
         "tool": gate["tool"],
+        "runs": f"{subject['kind']} {subject['name']}{version} ({subject['digest']})" if subject else "",
         "rule": item.get("rule") or "",
         "why": item.get("reason") or "",
         "approvals": f"{len(gate.get('approvedBy') or ())} of {gate.get('count', 1)}",

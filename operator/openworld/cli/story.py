@@ -459,7 +459,12 @@ def _approval_requested(story: Story, event: JsonObject) -> _Told:
     until = f" until {one_line(event['expiresAt'], 40)}" if event.get("expiresAt") else ""
     rule = f" (rule {one_line(event['rule'], 63)})" if event.get("rule") else ""
     call = call_text(event.get("tool"), event.get("input"))
-    return _Told(f"waits for {people} to approve {call}{rule}{until}{_because(event)}", Tone.WAITING)
+    subject = event.get("subject") or {}
+    runs = (
+        f" running {one_line(subject.get('kind'), 40)} {one_line(subject.get('name'), 80)}" if subject else ""
+    )
+    text = f"waits for {people} to approve {call}{runs}{rule}{until}{_because(event)}"
+    return _Told(text, Tone.WAITING)
 
 
 @_on(EventType.APPROVAL_GIVEN)

@@ -11,17 +11,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from openworld.api import JsonObject, Phase
+from openworld.api import JsonObject, Phase, SignalType
 from openworld.engine.desire import desired, stop_of
-from openworld.engine.facts import ChildStarted, Ending, Fact, JobEnded
+from openworld.engine.facts import ChildStarted, Ending, Fact, JobEnded, Signaled
 from openworld.engine.outside import Desired, DesiredChild, DesiredJob
-from openworld.kube import AlreadyExists, Client, Conflict, Forbidden, Invalid, NotFound, TooLarge
+from openworld.kube import AlreadyExists, ApiError, Client, Conflict, Forbidden, Invalid, NotFound, TooLarge
 from openworld.kube.resources import CONFIG_MAPS, EXECUTIONS, JOBS, PODS
 from openworld.ledger import rfc3339
 
 from . import names
 from .executions import Executions, Loaded
-from .intake import is_finished, is_over, is_stuck
+from .intake import is_finished, is_over, is_stuck, read_child
 from .jobs import (
     Owner,
     build_child,
@@ -39,11 +39,24 @@ logger = logging.getLogger(__name__)
 
 FAST_PATH_SECONDS = 1.0
 UNAUTHORIZED = 401
+#: How long a worker that has reported may take to end.
+LINGER_SECONDS = 30
 #: How soon an attempt that waits for the pods of the one before looks again, should an event be lost.
 PREVIOUS_RECHECK_MS = 5_000
 #: How soon a Job or child is tried again that a missing right or a quota has refused.
 REFUSED_RECHECK_MS = 2_000
 _RESUME_TRIES = 5
+
+
+@contextmanager
+def _put_off(failures: list[ApiError]) -> Iterator[None]:
+    """A request that failed holds up nothing else; it is raised when the rest is done."""
+    try:
+        yield
+    except Conflict:
+        raise
+    except ApiError as error:
+        failures.append(error)
 
 
 class OutrunError(Exception):
@@ -86,13 +99,18 @@ class Actor:
             for job in self._world.jobs.of(ObjectKey(loaded.state.namespace, loaded.state.uid))
         }
         again: list[int] = []
+        failures: list[ApiError] = []
         for seq, job in held.items():
-            again += await self._keep_or_stop(loaded, want, job, is_wanted=seq in wanted, now_ms=now_ms)
+            with _put_off(failures):
+                again += await self._keep_or_stop(loaded, want, job, is_wanted=seq in wanted, now_ms=now_ms)
         for seq, missing in wanted.items():
             if seq not in held:
-                with self._refusals(loaded, seq, now_ms, again):
+                with _put_off(failures), self._refusals(loaded, seq, now_ms, again):
                     again += await self._create(loaded, missing, written_at, now_ms)
-        again += await self._children(loaded, want, now_ms)
+        with _put_off(failures):
+            again += await self._children(loaded, want, now_ms)
+        if failures:
+            raise failures[0]
         return min(again, default=None)
 
     @contextmanager
@@ -123,26 +141,29 @@ class Actor:
                 await self._resume(loaded, body, now_ms)
             return []
         if job.gone:
-            self._retire_at_ms.pop(body["metadata"]["uid"], None)
+            for finished in (True, False):
+                self._retire_at_ms.pop(f"{body['metadata']['uid']}/{finished}", None)
             self._world.forget_job(body)
             return []
         if is_finished(body):
-            return await self._retire(body, now_ms)
+            return await self._retire(body, now_ms, self._settings.job_retention_seconds)
         pods = [
             pod.body for pod in self._world.pods.of(uid_in(body, body["metadata"]["uid"])) if not pod.gone
         ]
-        must_not_run = names.seq_of(body) in want.stop or body["spec"].get("suspend")
-        if (must_not_run or is_stuck(pods)) and not body["metadata"].get("deletionTimestamp"):
+        if body["metadata"].get("deletionTimestamp"):
+            return []
+        if names.seq_of(body) in want.stop or body["spec"].get("suspend") or is_stuck(pods):
             await self._delete(body)
-        return []
+            return []
+        return await self._retire(body, now_ms, LINGER_SECONDS)
 
-    async def _retire(self, body: JsonObject, now_ms: int) -> list[int]:
-        """A finished Job whose result is recorded stays for its quarantine, and then goes."""
-        uid = body["metadata"]["uid"]
-        due = self._retire_at_ms.setdefault(uid, now_ms + self._settings.job_retention_seconds * 1000)
+    async def _retire(self, body: JsonObject, now_ms: int, seconds: int) -> list[int]:
+        """A Job whose result is recorded stays for a time, and then goes: finished or lingering."""
+        key = f"{body['metadata']['uid']}/{is_finished(body)}"
+        due = self._retire_at_ms.setdefault(key, now_ms + seconds * 1000)
         if now_ms < due:
             return [due]
-        del self._retire_at_ms[uid]
+        del self._retire_at_ms[key]
         await self._delete(body)
         return []
 
@@ -263,6 +284,8 @@ class Actor:
             if child.seq not in held or child.detached:
                 with self._refusals(loaded, child.seq, now_ms, again):
                     await self._create_child(loaded, child)
+            elif not held[child.seq].gone:
+                self._go_on_with_child(loaded, child.seq, held[child.seq].body)
         for seq, running in held.items():
             if seq in want.stop and not running.gone:
                 self._stop_child(loaded, seq, running.body)
@@ -272,7 +295,7 @@ class Actor:
         owner = Owner.of(loaded.state)
         body = build_child(owner, child)
         existing, created = await self._client.create_if_absent(EXECUTIONS, owner.namespace, body)
-        if not created and names.controller_of(existing).get("uid") != owner.uid:
+        if not created and not _is_child(existing, body):
             name = existing["metadata"]["name"]
             reason = f"an execution {name} exists that is not this task's; delete it and run again"
             self._name_taken(loaded, child.seq, existing["metadata"]["uid"], reason)
@@ -288,11 +311,29 @@ class Actor:
                 ChildStarted(id=fact_id, seq=child.seq, uid=metadata["uid"], name=metadata["name"]),
             )
 
+    def _go_on_with_child(self, loaded: Loaded, seq: int, child: JsonObject) -> None:
+        """A child whose end is recorded, and that is waited for again, is retried with its parent."""
+        ended = read_child(child, seq=seq, gone=False)
+        if ended is not None and ended.id in loaded.state.facts:
+            retry = Signaled(
+                id=f"{loaded.state.uid}/{seq}/{ended.id}/retry",
+                type=SignalType.RETRY,
+                by=f"execution {loaded.state.name}",
+                payload={"resumeSubworkflowTasks": True},
+            )
+            self._tell(key_of(child), retry)
+
     def _stop_child(self, loaded: Loaded, seq: int, child: JsonObject) -> None:
         """A child goes the way of its parent's task: it is terminated, and keeps its own record."""
         if Phase((child.get("status") or {}).get("phase") or Phase.PENDING.value).is_final:
             return
         self._tell(key_of(child), stop_of(loaded.state, seq))
+
+
+def _is_child(existing: JsonObject, wanted: JsonObject) -> bool:
+    """Whether an execution that exists is the one that is wanted: only the operator may set `spec.parent`."""
+    same = ("parent", "requestedBy", "serviceAccountName")
+    return all(existing["spec"].get(key) == wanted["spec"].get(key) for key in same)
 
 
 def _scheduled_ms(loaded: Loaded, seq: int) -> int:

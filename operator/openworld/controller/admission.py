@@ -12,6 +12,7 @@ import logging
 from openworld.api import JsonObject
 from openworld.kube import ApiError, Client
 from openworld.kube.resources import ADMISSION_BINDINGS, ADMISSION_POLICIES
+from openworld.ledger import epoch_ms
 
 logger = logging.getLogger(__name__)
 
@@ -49,13 +50,28 @@ def faults(policies: list[JsonObject], bindings: list[JsonObject], required: tup
     return found
 
 
+def standing_since_ms(
+    policies: list[JsonObject], bindings: list[JsonObject], required: tuple[str, ...]
+) -> int:
+    """Since when all of them have stood (epoch, milliseconds): what is older, nobody has vouched for."""
+    times = [each["metadata"] for each in policies if each["metadata"]["name"] in required]
+    for name in required:
+        bound = [each["metadata"] for each in bindings if each["spec"].get("policyName") == name]
+        times += sorted(bound, key=lambda metadata: metadata["creationTimestamp"])[:1]
+    return max((epoch_ms(metadata["creationTimestamp"]) for metadata in times), default=0)
+
+
 class AdmissionGuard:
-    """Whether the door is closed: every admission policy stands and is bound."""
+    """Whether the door is closed: every admission policy stands and is bound.
+
+    `since_ms` is since when (epoch, milliseconds).
+    """
 
     def __init__(self, client: Client, required: tuple[str, ...] = POLICIES) -> None:
         self._client = client
         self._required = required
         self._faults: list[str] = ["the admission policies have not been checked yet"]
+        self.since_ms = 0
 
     @property
     def is_closed(self) -> bool:
@@ -76,6 +92,7 @@ class AdmissionGuard:
             found = [f"the admission policies cannot be read: {error}"]
         else:
             found = faults(policies.items, bindings.items, self._required)
+            self.since_ms = standing_since_ms(policies.items, bindings.items, self._required)
         if found != self._faults:
             for fault in found:
                 logger.error("not ready: %s; install the chart's admission policies", fault)

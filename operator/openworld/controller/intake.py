@@ -54,8 +54,8 @@ class Reading:
 
 def read_result(
     result: JsonObject, *, execution: str, execution_uid: str, pod: JsonObject | None, job: JsonObject | None
-) -> Report | Refusal | None:
-    """The report that a TaskResult makes; None when it is mere progress.
+) -> Report | Refusal:
+    """The report that a TaskResult makes.
 
     `pod` and `job` are those its name leads to, as far as they still exist.
     """
@@ -64,9 +64,9 @@ def read_result(
     def refuse(reason: str) -> Refusal:
         return Refusal(id=metadata["uid"], name=metadata["name"], reason=reason)
 
-    if spec.get("status") == ReportStatus.IN_PROGRESS.value:
-        return None
-    pod_name = metadata["name"].partition(".")[0]
+    pod_name, dot, _ = metadata["name"].partition(".")
+    if dot and spec.get("status") != ReportStatus.IN_PROGRESS.value:
+        return refuse("only a report of progress has a name with a dot in it; the result is named as its pod")
     seq = names.seq_of_pod(execution_uid, pod_name)
     if seq is None or spec.get("execution") != execution:
         return refuse(f"its name belongs to no pod of the execution {execution}")
@@ -100,10 +100,11 @@ def read_result(
         seq=seq,
         status=report.status,
         output=report.output,
-        reason=report.reason,
+        reason=report.reason or (report.progress.message if report.progress is not None else ""),
         proposal=report.proposal,
         usage=spec.get("usage"),
         pod=pod_name,
+        callback_after_seconds=report.callback_after_seconds,
     )
 
 
@@ -142,12 +143,12 @@ def read_signal(signal: JsonObject, *, execution_uid: str) -> Signaled | Refusal
 
 
 def read_child(child: JsonObject, *, seq: int, gone: bool) -> ChildEnded | None:
-    """The end of a child execution; None while it runs."""
+    """The end of a child execution; None while it runs. One that was retried ends again, and that is news."""
     metadata, status = child["metadata"], child.get("status") or {}
     phase = Phase(status.get("phase") or Phase.PENDING.value)
     if phase.is_final:
         return ChildEnded(
-            id=metadata["uid"],
+            id=f"{metadata['uid']}/{status.get('endedAt') or ''}",
             seq=seq,
             phase=phase,
             output=status.get("output"),

@@ -19,9 +19,9 @@ _MESSAGE_LIMIT = 1024
 
 @dataclass(frozen=True, slots=True)
 class Milestone:
-    """One thing to tell: `seq` is the ledger event that it is about."""
+    """One thing to tell: `seq` is the ledger event that it is about, or the uid of what was refused."""
 
-    seq: int
+    seq: int | str
     at: str
     reason: str
     message: str

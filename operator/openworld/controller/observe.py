@@ -8,9 +8,10 @@ that comes again is known by its id.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from openworld.api import JsonObject
+from openworld.api import JsonObject, Phase, ReportStatus, SignalType
 from openworld.engine.desire import desired
 from openworld.engine.facts import Ending, Fact, JobEnded, Signaled, SuspendSet
 from openworld.engine.state import State
@@ -52,7 +53,11 @@ class Observation:
 class Observer:
     """Gathers the facts of one execution at a time."""
 
-    def __init__(self, client: Client, world: World, settings: Settings) -> None:
+    def __init__(
+        self, client: Client, world: World, settings: Settings, since_ms: Callable[[], int] = lambda: 0
+    ) -> None:
+        """`since_ms` is since when admission has vouched for what is created (epoch, milliseconds)."""
+        self._since_ms = since_ms
         self._client = client
         self._world = world
         self._settings = settings
@@ -64,12 +69,14 @@ class Observer:
         self._signals(loaded, seen)
         await self._results(loaded, seen)
         if state.is_started and not state.is_final:
-            reported = {fact.seq for fact in seen.facts if hasattr(fact, "seq")}
+            reported = {getattr(fact, "seq", None) for fact in seen.facts if _is_an_end(fact)}
             want = desired(state, now_ms)
             for job in want.jobs:
                 if job.seq not in reported:
                     await self._job(loaded, job.seq, seen, now_ms)
             self._children(state, {child.seq for child in want.children}, seen)
+        elif state.is_final:
+            self._revived_children(state, seen)
         return seen
 
     def _signals(self, loaded: Loaded, seen: Observation) -> None:
@@ -78,6 +85,9 @@ class Observer:
                 self._world.signals.settle(key_of(signal.body))
                 continue
             if signal.body["metadata"]["uid"] in loaded.state.facts:
+                continue
+            if self._is_unvouched(signal.body):
+                seen.refused_signals.append(_unvouched(signal.body))
                 continue
             fact = read_signal(signal.body, execution_uid=loaded.state.uid)
             if isinstance(fact, Signaled):
@@ -95,8 +105,15 @@ class Observer:
                 continue
             await self._result(loaded, result.body, seen)
 
+    def _is_unvouched(self, body: JsonObject) -> bool:
+        return epoch_ms(body["metadata"]["creationTimestamp"]) < self._since_ms()
+
     async def _result(self, loaded: Loaded, result: JsonObject, seen: Observation) -> bool:
         state = loaded.state
+        if self._is_unvouched(result):
+            seen.refused_results.append(_unvouched(result))
+            self._world.results.settle(key_of(result))
+            return False
         pod_key = ObjectKey(state.namespace, result["metadata"]["name"].partition(".")[0])
         seq = names.seq_of_pod(state.uid, pod_key.name)
         job = pod = None
@@ -107,12 +124,9 @@ class Observer:
         if isinstance(report, Refusal):
             seen.refused_results.append(report)
             self._world.results.settle(key_of(result))
-        elif report is None:
-            self._world.results.settle(key_of(result))
-        else:
-            seen.facts.append(report)
-            return True
-        return False
+            return False
+        seen.facts.append(report)
+        return report.status is not ReportStatus.IN_PROGRESS
 
     async def _pod(self, key: ObjectKey) -> JsonObject | None:
         try:
@@ -217,11 +231,38 @@ class Observer:
                 if fact is not None:
                     seen.facts.append(fact)
 
+    def _revived_children(self, state: State, seen: Observation) -> None:
+        """A child whose end failed its task goes on, because a person had it retried: so does its parent."""
+        for child in self._world.executions.of(ObjectKey(state.namespace, state.uid)):
+            body, parent = child.body, child.body["spec"]["parent"]
+            uid = body["metadata"]["uid"]
+            phase = Phase((body.get("status") or {}).get("phase") or Phase.PENDING.value)
+            had_ended = any(fact.startswith(f"{uid}/") for fact in state.facts)
+            if had_ended and not (child.gone or phase.is_final or parent.get("detached")):
+                seen.facts.append(
+                    Signaled(
+                        id=f"{uid}/{version_of(body)}/goes-on",
+                        type=SignalType.RETRY,
+                        by=f"execution {body['metadata']['name']}",
+                        payload={"resumeSubworkflowTasks": True},
+                    )
+                )
+
 
 def is_answered(signal: JsonObject) -> bool:
     """Whether the sender of a signal has been told what became of it."""
     conditions = (signal.get("status") or {}).get("conditions") or ()
     return any(condition.get("type") == "Accepted" for condition in conditions)
+
+
+def _unvouched(body: JsonObject) -> Refusal:
+    reason = "it was created before the admission policies stood, so nobody has vouched for who sent it"
+    return Refusal(body["metadata"]["uid"], body["metadata"]["name"], reason)
+
+
+def _is_an_end(fact: Fact) -> bool:
+    """Whether a fact says how an attempt ended, so that its Job need not be asked."""
+    return getattr(fact, "status", None) is not ReportStatus.IN_PROGRESS
 
 
 def _sending_order(held: Held) -> tuple[str, int, str]:

@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 #: How soon an execution is looked at again while the admission policies are missing.
 CLOSED_SECONDS = 5.0
+#: How long one execution may be decided on before what there is gets recorded.
+PASS_SECONDS = 1.0
 #: A wake-up that is due already is not before this, so that no mistake makes a loop without pause.
 SOONEST_SECONDS = 0.02
 
@@ -73,7 +75,7 @@ class Reconciler:
         self._monotonic = monotonic
         self._told: dict[ObjectKey, list[Fact]] = defaultdict(list)
         self._executions = Executions(client)
-        self._observer = Observer(client, world, settings)
+        self._observer = Observer(client, world, settings, lambda: guard.since_ms)
         self._answers = Answers(client, world, scripts, monotonic=monotonic)
         self._recorder = Recorder(client, world)
         self._actor = Actor(
@@ -114,6 +116,13 @@ class Reconciler:
         loaded = await self._load(key)
         if loaded is None:
             return
+        if not loaded.state.is_started and loaded.state.identity.created_at_ms < self._guard.since_ms:
+            message = (
+                "it was created before the admission policies stood, so nobody has vouched for who asks for "
+                "it; create it again"
+            )
+            await self._refuse(key, "Failed", "Unvouched", message, phase=Phase.FAILED.value)
+            return
         seen = await self._observer.observe(loaded, told, self._now_ms())
         written_at: float | None = None
         try:
@@ -132,10 +141,12 @@ class Reconciler:
                 logger.info("recorded %s", event["type"], extra=about(event))
         now_ms = self._now_ms()
         want = desired(loaded.state, now_ms)
-        again_ms = await self._actor.act(loaded, want, written_at, now_ms)
-        await self._recorder.tell(
-            loaded, decision.events, decision.refused, seen.refused_signals, seen.refused_results
-        )
+        try:
+            again_ms = await self._actor.act(loaded, want, written_at, now_ms)
+        finally:
+            await self._recorder.tell(
+                loaded, decision.events, decision.refused, seen.refused_signals, seen.refused_results
+            )
         self._wake(key, want.wake_at_ms, decision.wake_at_ms, seen.again_at_ms, again_ms)
         if loaded.state.is_final:
             self._executions.drop(key)
@@ -145,8 +156,16 @@ class Reconciler:
         """It cannot go on: end the execution with the reason, from what stands in the record."""
         self._executions.drop(key)
         loaded = await self._executions.fresh(key)
+        try:
+            return await self._recorded_end(loaded, CannotGoOn(reason[:2000]))
+        except TooLarge:
+            self._executions.drop(key)
+            loaded = await self._executions.fresh(key)
+            return await self._recorded_end(loaded, CannotGoOn(reason[:2000], in_one_event=True))
+
+    async def _recorded_end(self, loaded: Loaded, fact: CannotGoOn) -> tuple[Pass, Loaded]:
         decision = Pass(loaded.state, self._now_ms())
-        decision.take([CannotGoOn(reason.encode("utf-8", "replace").decode()[:2000])])
+        decision.take([fact])
         decision.run({})
         if decision.events:
             loaded = await self._recorder.record(loaded, decision.state, decision.events)
@@ -172,7 +191,11 @@ class Reconciler:
         decision = Pass(loaded.state, self._now_ms())
         decision.take(seen.facts)
         answers: dict[Need, Answer] = {}
+        until = self._monotonic() + PASS_SECONDS
         while needs := _run(decision, answers):
+            if decision.events and self._monotonic() > until:
+                decision.wake_at(decision.now_ms)  # what there is is recorded; others have their turn
+                break
             unanswered = needs - answers.keys()
             if not unanswered:
                 raise RuntimeError(f"the decision asks again for what it was told: {needs}")
@@ -188,11 +211,10 @@ class Reconciler:
         await self._recorder.record_problem(body, kind, reason, message, phase=phase)
 
     def _forget(self, key: ObjectKey) -> None:
-        cached = self._executions.drop(key)
+        self._executions.drop(key)
         self._told.pop(key, None)
         self.queue.forget(key)
-        if cached is not None:
-            self._world.forget_execution(cached.state.namespace, cached.state.uid)
+        self._world.forget_all_of(key)
 
     def _wake(self, key: ObjectKey, *times_ms: int | None) -> None:
         due = [at for at in times_ms if at is not None]

@@ -27,6 +27,10 @@ from .world import World
 logger = logging.getLogger(__name__)
 
 
+#: Refused reports of one pass that get a Kubernetes Event; the others are in the log.
+MOST_TOLD_REFUSALS = 5
+
+
 class Recorder:
     """Writes ledgers, and tells of what was written."""
 
@@ -77,12 +81,12 @@ class Recorder:
         """Kubernetes Events of what is new, and an answer to every signal that took effect or did not."""
         for milestone in milestones(new):
             await self._post(loaded.body, milestone)
-        for refusal in refused_results:
+        refusals = list(refused_results)
+        for refusal in refusals:
+            logger.warning("TaskResult %s was refused: %s", refusal.name, refusal.reason)
+        for refusal in refusals[:MOST_TOLD_REFUSALS]:
             text = f"TaskResult {refusal.name} was refused: {refusal.reason}"
-            logger.warning("%s", text)
-            await self._post(
-                loaded.body, Milestone(version_for(loaded.body), _now(), "ReportRefused", text, True)
-            )
+            await self._post(loaded.body, Milestone(refusal.id, _now(), "ReportRefused", text, True))
         reasons = {refusal.id: refusal.reason for refusal in refused_signals}
         reasons |= {fact.id: why for fact, why in refused if isinstance(fact, Signaled)}
         for signal in self._world.signals.of(loaded.key):

@@ -128,6 +128,10 @@ class Store(Generic[Index]):
         """The names of all objects that are not gone."""
         return [key for key, held in self._held.items() if not held.gone]
 
+    def gone(self) -> list[JsonObject]:
+        """The objects that were deleted and are kept until they are forgotten."""
+        return [held.body for held in self._held.values() if held.gone]
+
     def settle(self, key: ObjectKey) -> None:
         """What the object says is recorded: let go of its content."""
         held = self._held.get(key)

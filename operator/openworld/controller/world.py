@@ -95,7 +95,9 @@ def uid_in(body: JsonObject, uid: str) -> ObjectKey:
 def _short_execution(body: JsonObject) -> JsonObject:
     """An execution without its record: that is read from the API server when it is worked on."""
     spec, status = body.get("spec") or {}, body.get("status") or {}
-    kept = ("phase", "output", "reason") if spec.get("parent") else ("phase",)
+    kept = ["phase", "failureWorkflow"]
+    if spec.get("parent"):
+        kept += ["output", "reason", "endedAt"]
     return {
         "metadata": body["metadata"],
         "spec": {"parent": spec["parent"]} if spec.get("parent") else {},
@@ -134,6 +136,14 @@ class World:
             self.forget_job(job.body)
         for child in self.executions.of(own):
             self.executions.forget(key_of(child.body))
+
+    def forget_all_of(self, key: ObjectKey) -> None:
+        """An execution is not there any more: let go of what was kept for it and is gone."""
+        for store in (self.jobs, self.executions):
+            for body in store.gone():
+                owner = names.controller_of(body)
+                if owner.get("name") == key.name and body["metadata"]["namespace"] == key.namespace:
+                    self.forget_execution(key.namespace, owner["uid"])
 
     def store_of(self, resource: Resource) -> Store[Any]:
         """The store of a kind."""
@@ -190,8 +200,11 @@ def unfinished(world: World) -> list[ObjectKey]:
         if body is None:
             continue
         phase = Phase((body.get("status") or {}).get("phase") or Phase.PENDING.value)
+        failure_workflow = (body.get("status") or {}).get("failureWorkflow") or {}
         if not phase.is_final:
             running.append(key)
+        elif failure_workflow and not failure_workflow.get("execution"):
+            rest.append(key)  # it is still to be started
         elif (
             world.jobs.of(own := uid_in(body, body["metadata"]["uid"]))
             or world.executions.of(own)

@@ -77,7 +77,7 @@ def project(
             for tool in source.catalog.tools
             if any(fnmatchcase(tool.name, pattern) for pattern in agent.tools)
         ],
-        "history": [_redacted(_past(visible["tasks"], past), redact) for past in history],
+        "history": [_redacted(_past(visible.get("tasks"), past), redact) for past in history],
         "state": _included(visible, agent.context.include),
         "budget": {
             "turns": turn_limit(agent, limits) - turn + 1,
@@ -100,11 +100,11 @@ def _shown(task: TaskState) -> JsonObject:
     return view
 
 
-def _past(shown: JsonObject, turn: Turn) -> JsonObject:
+def _past(shown: Json, turn: Turn) -> JsonObject:
     """An earlier turn, its results as the redacted projection shows them."""
     results = []
     for ref in turn.refs:
-        view = shown.get(ref)
+        view = shown.get(ref) if isinstance(shown, dict) else None
         if isinstance(view, dict):
             results.append(
                 {"ref": ref, "tool": view.get("type"), **{k: v for k, v in view.items() if k != "type"}}

@@ -23,6 +23,8 @@ from .facts import CannotGoOn, Fact
 from .needs import Answer, Need
 from .state import Scope, State
 
+#: A pass ends when its events are larger than this: it is recorded, and the next one goes on.
+PASS_LIMIT_BYTES = 128 * 1024
 #: Refusals that are recorded; whoever sends more is told, but cannot fill the record.
 MOST_REFUSALS = 100
 
@@ -39,7 +41,13 @@ class Pass:
         self.answers: Mapping[Need, Answer] = {}
         self.needs: set[Need] = set()
         self.wake_at_ms: int | None = None
+        self._began_with_bytes = state.ledger_bytes
         self._waiting: list[Fact] = []
+
+    @property
+    def is_full(self) -> bool:
+        """Whether what there is must be recorded before anything else follows."""
+        return self.state.ledger_bytes - self._began_with_bytes > PASS_LIMIT_BYTES
 
     def take(self, facts: Iterable[Fact]) -> None:
         """Hand in what the world said; `run` consumes it."""
@@ -55,18 +63,27 @@ class Pass:
         for fact in self._waiting:
             if isinstance(fact, CannotGoOn) and not self.state.is_final:
                 self._waiting = []
-                fail_execution(self, fact.reason)
+                if fact.in_one_event:
+                    self.emit(EventType.EXECUTION_FAILED, reason=fact.reason, cancelsAll=True)
+                else:
+                    fail_execution(self, fact.reason)
                 return frozenset()
         if flow.has_begun(self):
             waiting, self._waiting = self._waiting, []
             for fact in waiting:
                 facts_in.consume(self, fact)
             flow.advance(self)
+        if self.is_full:
+            self.needs.clear()
+            self.wake_at(self.now_ms)
         return frozenset(self.needs)
 
     def emit(self, kind: EventType, **data: Any) -> JsonObject:
         """Record one event and evolve the state by it. Nulls are left out."""
         state = self.state
+        for key in ("reason", "cause", "problem"):  # people's and programs' text, quoted
+            if isinstance(data.get(key), str):
+                data[key] = data[key].encode("utf-8", "replace").decode()
         body = normalise({key: value for key, value in data.items() if value is not None})
         prev = state.head_hash or genesis(state.uid, body.get("definition"), state.spec.input)
         event = seal(kind, body, seq=state.head_seq + 1, at_ms=self.now_ms, prev=prev)

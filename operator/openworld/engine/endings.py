@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from openworld.api import Effect, JsonObject, TaskStatus, TaskType
+from openworld.api.meta import Json
 from openworld.api.workflow import Retry, RetryLogic, TimeoutPolicy
-from openworld.language.canonical import NotCanonical, canonical, digest
+from openworld.language.canonical import NotCanonical, canonical, digest, normalise
 from openworld.language.expressions import ExpressionError
 from openworld.ledger import EventType, rfc3339
 
@@ -16,6 +17,8 @@ from .timeouts import Expired
 LEDGER_LIMIT_BYTES = 640 * 1024
 #: No single input, output, report or context may be larger than this.
 PAYLOAD_LIMIT_BYTES = 256 * 1024
+#: Levels that a value must leave free of the 64 that the record may nest: events and contexts wrap it.
+HEADROOM_LEVELS = 24
 #: What a run that did not complete leaves behind as its output may have this size.
 _LARGEST_BAD_OUTPUT_BYTES = 64 * 1024
 
@@ -173,6 +176,18 @@ def time_out(p: Pass, task: TaskState, expired: Expired) -> None:
         return
     is_last = expired.policy is TimeoutPolicy.TIME_OUT_WF or expired.is_total
     fail_attempt(p, task, reason, kind=EventType.TASK_TIMED_OUT, terminal=is_last)
+
+
+def unrecordable(value: Json, limit_bytes: int = PAYLOAD_LIMIT_BYTES) -> str:
+    """Why a value cannot stand in the record, and in what is made of it later; empty when it can."""
+    wrapped = value
+    for _ in range(HEADROOM_LEVELS):
+        wrapped = [wrapped]
+    try:
+        size = len(canonical(normalise(wrapped))) - 2 * HEADROOM_LEVELS
+    except NotCanonical as error:
+        return f"cannot be recorded: {error}"
+    return f"has {size} bytes, the limit is {limit_bytes}" if size > limit_bytes else ""
 
 
 def cancel_active(p: Pass, reason: str) -> None:

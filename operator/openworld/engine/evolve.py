@@ -153,6 +153,11 @@ def _resumed(state: State, event: JsonObject, at_ms: int) -> None:
 
 def _ended_as(phase: Phase) -> Handler:
     def handler(state: State, event: JsonObject, at_ms: int) -> None:
+        if event.get("cancelsAll"):
+            for task in state.active_tasks():
+                if task.seq >= 0:
+                    state.stopped.add(task.seq)
+                _end(state, task, TaskStatus.CANCELED, {"seq": event["seq"]}, at_ms)
         state.phase = phase
         state.ended_at_ms = at_ms
         state.reason = event.get("reason", "")

@@ -113,9 +113,13 @@ class SuspendSet:
 
 @dataclass(frozen=True, slots=True)
 class CannotGoOn:
-    """The shell could not go on: the record is not taken, or a decision failed. Ends the execution."""
+    """The shell could not go on: the record is not taken, or a decision failed. Ends the execution.
+
+    `in_one_event`: even its ending was too large, so no task gets an event of its own.
+    """
 
     reason: str
+    in_one_event: bool = False
 
 
 Fact = CannotGoOn | Report | JobEnded | JobStarted | Signaled | ChildStarted | ChildEnded | SuspendSet

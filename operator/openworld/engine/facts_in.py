@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from openworld.api import Json, JsonObject, Phase, ReportStatus, TaskType
-from openworld.language.canonical import NotCanonical, canonical, normalise
+from openworld.api import JsonObject, Phase, ReportStatus, TaskType
+from openworld.language.canonical import canonical, normalise
 from openworld.language.schemas import violations
 from openworld.ledger import EventType, rfc3339
 
@@ -16,6 +16,7 @@ from .endings import (
     fail_execution,
     fail_task,
     outcome_unknown,
+    unrecordable,
     unsafe_to_repeat,
 )
 from .evolve import BY_SPEC
@@ -32,8 +33,6 @@ from .facts import (
 )
 from .state import TaskState
 
-#: Levels that a report must leave free of the 64 that the record may nest.
-HEADROOM_LEVELS = 24
 MOST_PROGRESS_REPORTS = 20
 
 
@@ -171,25 +170,15 @@ def _receive_proposal(p: Pass, task: TaskState, fact: Report, content: object) -
 
 
 def _unusable(p: Pass, value: JsonObject) -> str:
-    try:
-        size = len(canonical(normalise(_wrapped(value))))
-    except NotCanonical as error:
-        return f"InvalidReport: {error}"
-    if size > PAYLOAD_LIMIT_BYTES:
-        return (
-            f"OutputTooLarge: the report has {size} bytes, the limit is {PAYLOAD_LIMIT_BYTES}; "
-            "store large data elsewhere and return a reference to it"
-        )
+    problem = unrecordable(value)
+    if problem:
+        kind = "OutputTooLarge" if "bytes" in problem else "InvalidReport"
+        hint = "; store large data elsewhere and return a reference to it" if kind == "OutputTooLarge" else ""
+        return f"{kind}: the report {problem}{hint}"
+    size = len(canonical(normalise(value)))
     if p.state.ledger_bytes + size > LEDGER_LIMIT_BYTES + PAYLOAD_LIMIT_BYTES:
         return f"OutputTooLarge: the report has {size} bytes, and the record has no room for it"
     return ""
-
-
-def _wrapped(value: Json) -> Json:
-    """The value as deep as it may come to stand in a context or an expression's result."""
-    for _ in range(HEADROOM_LEVELS):
-        value = [value]
-    return value
 
 
 def _small(p: Pass, output: JsonObject | None) -> JsonObject | None:

@@ -15,11 +15,11 @@ from . import governed, tasks
 from .decide import Pass, resolved
 from .endings import (
     LEDGER_LIMIT_BYTES,
-    PAYLOAD_LIMIT_BYTES,
     fail_execution,
     fail_task,
     final_output,
     time_out,
+    unrecordable,
 )
 from .needs import Definition, DefinitionKind, NeedDefinition
 from .scopes import inner_arrays, ready, unreachable
@@ -146,7 +146,7 @@ def advance(p: Pass) -> None:
     """Whatever follows from the state, until nothing does."""
     if not has_begun(p):  # a restart looks its definition up anew
         return
-    while not p.state.is_final:
+    while not p.state.is_final and not p.is_full:
         before = len(p.events)
         for step in (_timers, _follow, _start_ready, _finish):
             if not p.state.is_final:
@@ -208,7 +208,7 @@ def _timers(p: Pass) -> None:
 
 def _follow(p: Pass) -> None:
     for task in p.state.active_tasks():
-        if p.state.is_final:
+        if p.state.is_final or p.is_full:
             return
         if task.ref in p.state.active and task.gate is None:
             if task.turn is not None and task.turn.received and not task.turn.judged:
@@ -233,11 +233,11 @@ def _start_ready(p: Pass) -> None:
                 reason=f"it depends on {blame}, which ended as {state.tasks[blame].status.value}",
             )
         for definition in list(ready(state, scope)):
-            if state.is_final:
+            if state.is_final or p.is_full:
                 return
             start(p, scope, definition)
     for task in state.active_tasks():
-        if state.is_final:
+        if state.is_final or p.is_full:
             return
         if task.gate is not None and not task.gate.is_open:
             start(p, state.scope_of(task), task.definition)
@@ -257,10 +257,9 @@ def start(p: Pass, scope: Scope, definition: Task) -> None:
     except (ExpressionError, NotCanonical) as error:
         fail_task(p, ref, scope, f"InvalidInput: {error}", terminal=True)
         return
-    size = len(canonical(task_input))
-    if size > PAYLOAD_LIMIT_BYTES:
-        reason = f"InvalidInput: the input has {size} bytes, the limit is {PAYLOAD_LIMIT_BYTES}"
-        fail_task(p, ref, scope, reason, terminal=True)
+    problem = unrecordable(task_input)
+    if problem:
+        fail_task(p, ref, scope, f"InvalidInput: the input {problem}", terminal=True)
         return
     named_by_data = definition.type is TaskType.DYNAMIC
     if named_by_data:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from openworld.api import JsonObject, Policy, Strict, Task, TaskStatus, TaskType, ToolCatalog
+from openworld.api import JsonObject, Policy, Strict, Task, TaskStatus, TaskType, ToolCatalog, Workflow
 from openworld.api.policy import JUDGED, Approval
 from openworld.api.policy import Scope as PolicyScope
 from openworld.governance import (
@@ -90,7 +90,12 @@ def _must_judge(p: Pass, scope: Scope, definition: Task, *, named_by_data: bool)
 
 
 def _binds_all(p: Pass) -> bool:
-    return any(s.policy is not None and s.policy.scope is PolicyScope.ALL for s in policies(p) or ())
+    return any(map(_binds_authored, policies(p) or ()))
+
+
+def _binds_authored(source: PolicySource) -> bool:
+    """Whether a policy's rules bind authored tasks too; one that cannot be used denies them as well."""
+    return source.policy is None or source.policy.scope is PolicyScope.ALL
 
 
 def _has_access_answers(p: Pass, verdict: Verdict) -> bool:
@@ -124,7 +129,14 @@ def _is_approved(p: Pass, scope: Scope, item: ItemVerdict, verdict: Verdict, tas
         execution_uid=p.state.uid,
         ref=ref,
         generation=p.state.generation,
-        resolved_input={"input": task_input, "subject": subject, "rule": item.rule, "approval": terms},
+        resolved_input={
+            "input": task_input,
+            "subject": subject,
+            "rule": item.rule,
+            "approval": terms,
+            "retryCount": item.task.retry_count if item.task is not None else None,
+            "optional": item.task.optional if item.task is not None else False,
+        },
         tool_digest=item.tool_digest,
         policy_digests=[value for _, value in verdict.policies],
     )
@@ -165,7 +177,12 @@ def _subject(p: Pass, item: ItemVerdict, task_input: JsonObject) -> JsonObject |
     answer = p.ask(NeedDefinition(kind, name, version if isinstance(version, int) else None))
     if not isinstance(answer, Definition):
         return None
-    return {"kind": kind.value, "name": name, "digest": answer.digest}
+    return {
+        "kind": kind.value,
+        "name": name,
+        "digest": answer.digest,
+        **({"version": answer.model.version} if isinstance(answer.model, Workflow) else {}),
+    }
 
 
 def item_type(item: ItemVerdict) -> str:
@@ -320,7 +337,7 @@ def _question(
         if isinstance(need, NeedAccess) and need.service_account == account and isinstance(answer, bool)
     }
     is_proposed = proposing is not None or scope.proposed
-    everything = any(s.policy is not None and s.policy.scope is PolicyScope.ALL for s in binding)
+    everything = any(map(_binds_authored, binding))
     counted = 1 if proposing is None and scope.proposed else 0
     turn = proposing.turn if proposing else None
     return Question(

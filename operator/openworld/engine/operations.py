@@ -7,14 +7,14 @@ judgement. Source of the meaning: Conductor's operations; what does not apply is
 from __future__ import annotations
 
 from openworld.api import JsonObject, Phase, TaskStatus, TaskType
-from openworld.language.canonical import NotCanonical, canonical, normalise
+from openworld.language.canonical import NotCanonical
 from openworld.language.expressions import ExpressionError
 from openworld.language.schemas import violations
 from openworld.ledger import EventType, rfc3339
 
 from . import tasks
 from .decide import Pass, resolved
-from .endings import PAYLOAD_LIMIT_BYTES
+from .endings import unrecordable
 from .facts import Signaled
 from .generations import below
 from .state import Scope, State, TaskState
@@ -112,11 +112,8 @@ def _unusable(value: object, name: str) -> str:
         return ""
     if not isinstance(value, dict):
         return f"{name} must be an object"
-    try:
-        size = len(canonical(normalise(value)))
-    except NotCanonical as error:
-        return f"{name} cannot be recorded: {error}"
-    return f"{name} is larger than {PAYLOAD_LIMIT_BYTES} bytes" if size > PAYLOAD_LIMIT_BYTES else ""
+    problem = unrecordable(value)
+    return f"{name} {problem}" if problem else ""
 
 
 def _has_failed(task: TaskState) -> bool:

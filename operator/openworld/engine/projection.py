@@ -24,7 +24,7 @@ def project(state: State, events: Sequence[JsonObject]) -> JsonObject:
         "phase": state.phase.value,
         "conditions": _conditions(state, events),
         "counts": {
-            "tasks": len(state.tasks),
+            "tasks": state.known_tasks,
             "active": active,
             "completed": state.completed,
             "failed": state.failed,
@@ -32,7 +32,7 @@ def project(state: State, events: Sequence[JsonObject]) -> JsonObject:
             "denied": state.denied,
             "refusedFacts": state.refused_facts,
         },
-        "progress": f"{active}/{state.completed}/{len(state.tasks)}",
+        "progress": f"{active}/{state.completed}/{state.known_tasks}",
         "tasks": {ref: _task(task) for ref, task in state.tasks.items()},
     }
     if state.workflow is not None:
@@ -44,6 +44,9 @@ def project(state: State, events: Sequence[JsonObject]) -> JsonObject:
         status["startedAt"] = rfc3339(state.started_at_ms)
     if state.ended_at_ms is not None:
         status["endedAt"] = rfc3339(state.ended_at_ms)
+    if state.failure_workflow is not None:
+        started = state.failure_workflow_started
+        status["failureWorkflow"] = {"name": state.failure_workflow["name"], "execution": started}
     if state.reason:
         status["reason"] = state.reason[:_LONGEST_REASON]
     waiting = waiting_for(state)

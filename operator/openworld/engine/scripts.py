@@ -8,6 +8,7 @@ from openworld.api import JsonObject
 from openworld.api.workflow import EvaluatorType
 
 from .decide import Pass
+from .endings import unrecordable
 from .needs import NeedScript, ScriptAnswer
 
 
@@ -21,4 +22,7 @@ def value_of(p: Pass, evaluator: EvaluatorType, expression: str, data: JsonObjec
 def run(p: Pass, evaluator: str, expression: str, data: JsonObject) -> ScriptAnswer | None:
     """The value of a script, or None while the sandbox is asked. Keys keep their order."""
     answer = p.ask(NeedScript(evaluator, expression, orjson.dumps(data)))
-    return answer if isinstance(answer, ScriptAnswer) else None
+    if not isinstance(answer, ScriptAnswer):
+        return None
+    problem = unrecordable(answer.value)
+    return ScriptAnswer(error=f"the value of the script {problem}") if problem else answer

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from openworld.api import JsonObject, SignalType, TaskStatus, TaskType
-from openworld.language.canonical import NotCanonical, canonical, normalise
 from openworld.ledger import EventType
 
 from . import governed, operations
 from .decide import Pass
-from .endings import PAYLOAD_LIMIT_BYTES, cancel_active, end_badly, fail_task
+from .endings import cancel_active, end_badly, fail_task, unrecordable
 from .facts import Signaled
 from .state import Gate, TaskState
 
@@ -123,13 +122,8 @@ def _complete(p: Pass, fact: Signaled) -> str:
 
 def _payload(fact: Signaled) -> JsonObject | str:
     """The payload as a task's output, or why it cannot be one."""
-    try:
-        output: JsonObject = normalise(fact.payload)
-    except NotCanonical as error:
-        return f"the payload cannot be recorded: {error}"
-    if len(canonical(output)) > PAYLOAD_LIMIT_BYTES:
-        return f"the payload is larger than {PAYLOAD_LIMIT_BYTES} bytes"
-    return output
+    problem = unrecordable(fact.payload)
+    return f"the payload {problem}" if problem else dict(fact.payload)
 
 
 def _fail(p: Pass, fact: Signaled) -> str:

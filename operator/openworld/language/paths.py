@@ -269,6 +269,8 @@ def _bracket(content: str, text: str) -> tuple[Step | None, str, int]:
     for refused in ("=~", "match(", "search("):
         if refused in outside.replace(" ", ""):
             raise _bad(text, f"uses {refused.rstrip('(')}; regular expressions are not supported in paths")
+    if ".." in outside:
+        raise _bad(text, "descends (..) inside brackets, which multiplies; descend before them")
     if "$" in outside:
         raise _bad(text, "uses $ inside brackets; a filter sees only the node at hand, as @")
     return None, f"[{content}]", outside.count(",")

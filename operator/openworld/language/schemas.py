@@ -29,6 +29,9 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 #: A schema is a tree once its references are followed; this many nodes of it at most.
 _MAX_EXPANDED = 20_000
 _MAX_EXPANDED_DEPTH = 200
+#: Parts of a schema times parts of an instance: what is looked at (a second), and what is explained.
+_MOST_WORK = 100_000_000
+_MOST_WORK_FOR_REASONS = 50_000
 #: Branches of a recursive schema to the power of an instance's depth: this many evaluations at most.
 _MAX_EVALUATIONS = 1_000_000
 _REGEX_BYTES = 256 * 1024
@@ -100,8 +103,13 @@ def violations(schema: JsonObject, instance: Json) -> list[Violation]:
         return [Violation(error.path or "(root)", _shortened(error.why))]
     if usable.branches > 1 and usable.branches ** _depth(instance) > _MAX_EVALUATIONS:
         return [Violation("(root)", "is nested too deeply for a recursive schema with so many branches")]
+    work = usable.parts * _parts(instance)
+    if work > _MOST_WORK:
+        return [Violation("(root)", "has too many parts for a schema with so many; narrow one of them")]
     if usable.validator.is_valid(instance):
         return []
+    if work > _MOST_WORK_FOR_REASONS:  # to say why costs a message for each way it does not fit
+        return [Violation("(root)", "does not fit, and is too large to say where; try it with less")]
     found = islice(filter(_is_true, usable.validator.iter_errors(instance)), MAX_VIOLATIONS)
     return [
         Violation(path_text(tuple(error.instance_path)) or "(root)", _shortened(error.message))
@@ -121,10 +129,14 @@ def _is_true(error: jsonschema_rs.ValidationError) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Usable:
-    """A schema that passed its checks, compiled; `branches` counts its ways back into itself."""
+    """A schema that passed its checks, compiled; `branches` counts its ways back into itself.
+
+    `parts` are its schemas, references followed.
+    """
 
     validator: jsonschema_rs.Draft202012Validator
     branches: int
+    parts: int
 
 
 class _TooComplex(ValueError):
@@ -143,7 +155,10 @@ def _usable(schema: JsonObject) -> _Usable | str:
     found = _cache.get(key)
     if found is None:
         problems = check_schema(schema)
-        found = "; ".join(problems) or _Usable(_compiled(schema), _Expansion(schema).count())
+        found = "; ".join(problems)
+        if not problems:
+            expansion = _Expansion(schema)
+            found = _Usable(_compiled(schema), expansion.count(), expansion.parts)
         _cache[key] = found
         if len(_cache) > _CACHED_SCHEMAS:
             _cache.popitem(last=False)
@@ -240,6 +255,11 @@ class _Expansion:
         self._branches = 0
         self._path: dict[int, int] = {}
 
+    @property
+    def parts(self) -> int:
+        """Schemas met, those behind references once for each reference."""
+        return self._nodes
+
     def count(self) -> int:
         """The number of ways from the schema back into itself. Raises _TooComplex."""
         self._visit(self._root, 0, 0)
@@ -281,6 +301,15 @@ def _target(root: Json, ref: str) -> Json:
         else:
             return True
     return node
+
+
+def _parts(value: Json) -> int:
+    """Values within a value, itself included."""
+    if isinstance(value, dict):
+        return 1 + sum(map(_parts, value.values()))
+    if isinstance(value, list | tuple):
+        return 1 + sum(map(_parts, value))
+    return 1
 
 
 def _depth(value: Json) -> int:

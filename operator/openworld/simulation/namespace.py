@@ -302,6 +302,8 @@ class Namespace:
         times = [at for at in (want.wake_at_ms, decision.wake_at_ms) if at is not None]
         execution.wake_at_ms = min(times, default=None)
         self._act(execution, want)
+        if decision.is_full:
+            execution.is_due = True
         if execution.origin is not None and execution.state.is_final != was_final:
             self._tell_parent(execution, execution.origin)
 

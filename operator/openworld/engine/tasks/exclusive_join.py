@@ -1,4 +1,4 @@
-"""EXCLUSIVE_JOIN: where branches of a SWITCH meet; gives the output of the first that ran. Source: Conductor."""
+"""EXCLUSIVE_JOIN: where the cases of a SWITCH meet: the output of the first that ran. Source: Conductor."""
 
 from __future__ import annotations
 

@@ -75,7 +75,8 @@ def imported_tasks(array: Json, place: Place, within: Within) -> list[JsonObject
 def _task(data: JsonObject, place: Place, within: Within) -> JsonObject:
     fields = Fields(modern(data, place), place)
     kind = fields.text("type") or TaskType.SIMPLE.value
-    here = Here(kind, fields.text("name") or "", fields, within)
+    name = fields.text("name", None if kind == TaskType.SIMPLE else _MAX_LABEL)
+    here = Here(kind, name or "", fields, within)
     if kind not in TaskType.__members__:
         place.at("type").error(
             f"there is no task type {kind[:80]!r} here: the workflow cannot run until this task is replaced"
@@ -93,7 +94,6 @@ def _task(data: JsonObject, place: Place, within: Within) -> JsonObject:
         task |= overrides_of(here, task)
     if kind in (TaskType.DYNAMIC, TaskType.FORK_JOIN_DYNAMIC):
         within.found.catalogs = True
-    if kind == TaskType.FORK_JOIN_DYNAMIC:
         within.found.judged.append(place)
         _older_dynamic_fork(fields)
     fields.skip(*_SILENT)
@@ -122,7 +122,7 @@ def _belongs(here: Here, name: str) -> bool:
 def _name(here: Here) -> str:
     """The name, which for a SIMPLE task is that of its tool."""
     if here.kind != TaskType.SIMPLE:
-        return here.name[:_MAX_LABEL]
+        return here.name
     tools, found = here.within.tools, here.within.found
     found.catalogs = True
     called = tools.names.get(here.name, here.name)
