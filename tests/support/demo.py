@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import json
+import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 from tests.cluster.settings import DEFAULT_NAME, REPOSITORY, ClusterError
 from tests.cluster.shell import say
 
+from .environment import NAMESPACE as RELEASE_NAMESPACE
 from .environment import Environment, environment, install
 from .oncall import approve, deploy, start
 
 NAMESPACE = "oncall"
+RELEASE = "openworld"
 
 
 def main() -> int:
@@ -22,12 +27,24 @@ def main() -> int:
     options = parser.parse_args()
     try:
         env = environment(options.name)
-        install(env, [NAMESPACE])
+        install(env, [*served(env.helm), NAMESPACE])
         _story(env)
     except (ClusterError, AssertionError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def served(helm: Callable[..., subprocess.CompletedProcess[str]]) -> list[str]:
+    """The namespaces that the release serves already, beside the demo's; none when there is no release.
+
+    The list replaces the release's, so what is left out would not be served any more.
+    """
+    found = helm("get", "values", RELEASE, "--namespace", RELEASE_NAMESPACE, "--output", "json", check=False)
+    if found.returncode:
+        return []
+    values = json.loads(found.stdout) or {}
+    return [name for name in values.get("namespaces") or [RELEASE_NAMESPACE] if name != NAMESPACE]
 
 
 def _story(env: Environment) -> None:

@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 from openworld.api import Agent, Execution, Phase, Policy, ReportStatus, SignalType, ToolCatalog, Workflow
+from openworld.engine import snapshot
 from openworld.engine.decide import Pass
 from openworld.engine.desire import desired
 from openworld.engine.facts import Ending, Fact, JobEnded, JobStarted, Report, Signaled
@@ -117,6 +118,8 @@ class World:
             again = recover(self.identity, status)
             assert again == self.state, "fold(events) differs from the live state"
             assert project(again, self.events) == project(self.state, self.events)
+            stored = json.loads(json.dumps(snapshot.take(self.state), sort_keys=True))
+            assert snapshot.restore(self.identity, stored) == self.state, "a snapshot is not the state"
         return self
 
     def advance(self, seconds: float) -> World:

@@ -47,7 +47,7 @@ def test_a_schema_is_structural_and_described(name: str) -> None:
     for path, node in nodes(root):
         assert not {"$ref", "anyOf", "allOf", "oneOf", "title", "const"} & node.keys(), path
         assert not ("additionalProperties" in node and "properties" in node), path
-        assert "type" in node or node.get(crd.PRESERVE), path
+        assert "type" in node or node.get(crd.PRESERVE) or node.get(crd.INT_OR_STRING), path
         for field, inner in node.get("properties", {}).items():
             assert inner.get("description"), f"{path}.{field} has no description"
     yaml.safe_dump(MANIFESTS[name])
@@ -80,6 +80,7 @@ def test_names_and_columns_are_what_people_type_and_see() -> None:
         "Agent": ["oag"],
         "TaskResult": ["otr"],
         "Signal": ["osig"],
+        "LedgerSegment": ["olseg"],
     }
     assert all(entry["categories"] == ["openworld"] for entry in names.values())
     assert all(manifest["spec"]["scope"] == "Namespaced" for manifest in MANIFESTS.values())
@@ -101,6 +102,7 @@ def test_the_record_is_written_as_a_whole_and_rules_say_why() -> None:
         "the name of an Execution has at most 63 characters",
         "exactly one of spec.workflowRef and spec.workflow must be given",
         "the ledger cannot be shortened or removed",
+        "the sealed segments of the ledger cannot become fewer",
         "spec.requestedBy cannot be changed",
         "spec.serviceAccountName cannot be changed",
         "spec.correlationId cannot be changed",
@@ -109,12 +111,12 @@ def test_the_record_is_written_as_a_whole_and_rules_say_why() -> None:
     ]
 
 
-def test_only_a_report_has_no_status_and_only_reports_and_signals_are_selected() -> None:
+def test_reports_and_segments_have_no_status_and_are_selected_by_execution_as_signals_are() -> None:
     subresources = {name: version(name).get("subresources") for name in MANIFESTS}
-    assert subresources.pop("TaskResult") is None
+    assert subresources.pop("TaskResult") is subresources.pop("LedgerSegment") is None
     assert all(entry == {"status": {}} for entry in subresources.values())
     selected = {name: version(name).get("selectableFields") for name in MANIFESTS}
-    assert {name for name, fields in selected.items() if fields} == {"TaskResult", "Signal"}
+    assert {name for name, fields in selected.items() if fields} == {"TaskResult", "Signal", "LedgerSegment"}
     assert selected["Signal"] == selected["TaskResult"] == [{"jsonPath": ".spec.execution"}]
 
 
@@ -125,7 +127,7 @@ def test_what_was_said_and_reported_cannot_be_changed() -> None:
     }
     assert {name: rules for name, rules in specs.items() if rules} == {
         name: [{"rule": "self == oldSelf", "message": f"a {name} cannot be changed"}]
-        for name in ("TaskResult", "Signal")
+        for name in ("TaskResult", "Signal", "LedgerSegment")
     }
 
 

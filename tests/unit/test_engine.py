@@ -418,16 +418,6 @@ def test_what_is_too_large_to_record_is_refused_with_size_and_limit() -> None:
     assert w.state.reason == "the output has 400015 bytes, the limit is 262144"
 
 
-def test_a_record_that_grows_too_large_ends_the_execution() -> None:
-    tasks = [{"ref": f"t{i}", "type": "a"} for i in range(6)]
-    w = world(*tasks).step()
-    for task in tasks:
-        if not w.state.is_final:
-            w.completes(task["ref"], {"v": "x" * 200_000})
-    assert w.state.reason.startswith("LedgerFull: the record has ")
-    assert w.state.ledger_bytes < 1_000_000
-
-
 def test_a_record_that_the_api_server_refuses_ends_the_execution() -> None:
     from openworld.engine.facts import CannotGoOn
 

@@ -462,7 +462,7 @@ def guide_policies() -> dict[str, dict[str, Any]]:
 
 
 def test_the_guide_shows_valid_policies() -> None:
-    assert guide_policies().keys() == {"oncall", "oncall-trial"}
+    assert guide_policies().keys() == {"team-rules", "team-rules-trial"}
     for spec in guide_policies().values():
         read = Policy.model_validate(spec)
         assert compile_problems(read) == []
@@ -470,7 +470,7 @@ def test_the_guide_shows_valid_policies() -> None:
 
 
 def test_the_policy_of_the_guide_decides_as_the_guide_says() -> None:
-    spec = guide_policies()["oncall"]
+    spec = guide_policies()["team-rules"]
     tuesday, sunday = NOW_MS + 4 * 86_400_000, NOW_MS + 2 * 86_400_000
 
     def decided(now_ms: int, *proposed: dict[str, Any]) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from .agent import Agent, AgentStatus
 from .execution import Execution, ExecutionStatus, Phase, TaskStatus
+from .ledgersegment import LedgerSegment
 from .meta import API_VERSION, GROUP, VERSION, Condition, Json, JsonObject, Strict
 from .policy import Policy, PolicyStatus
 from .signal import Signal, SignalStatus, SignalType
@@ -21,6 +22,7 @@ __all__ = [
     "ExecutionStatus",
     "Json",
     "JsonObject",
+    "LedgerSegment",
     "Phase",
     "Policy",
     "PolicyStatus",

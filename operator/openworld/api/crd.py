@@ -16,6 +16,7 @@ import yaml
 
 from .agent import Agent, AgentStatus
 from .execution import Execution, ExecutionStatus
+from .ledgersegment import LedgerSegment
 from .meta import GROUP, VERSION, JsonObject, Strict
 from .policy import Policy, PolicyStatus
 from .signal import Signal, SignalStatus
@@ -24,6 +25,7 @@ from .toolcatalog import ToolCatalog, ToolCatalogStatus
 from .workflow import Workflow, WorkflowStatus
 
 PRESERVE = "x-kubernetes-preserve-unknown-fields"
+INT_OR_STRING = "x-kubernetes-int-or-string"
 _KEPT = (
     "type", "description", "enum", "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems",
     "maxItems", "required", "default",
@@ -69,6 +71,12 @@ _EXECUTION_RULES = (
         "!has(oldSelf.status) || !has(oldSelf.status.ledger) || (has(self.status) && has(self.status.ledger) "
         "&& self.status.ledger.head.seq >= oldSelf.status.ledger.head.seq)",
         "the ledger cannot be shortened or removed",
+    ),
+    (
+        "!has(oldSelf.status) || !has(oldSelf.status.ledger) || !has(oldSelf.status.ledger.segments) || "
+        "(has(self.status) && has(self.status.ledger) && has(self.status.ledger.segments) && "
+        "self.status.ledger.segments >= oldSelf.status.ledger.segments)",
+        "the sealed segments of the ledger cannot become fewer",
     ),
     *(
         _unchanged(field)
@@ -127,6 +135,18 @@ KINDS = (
             ("By", "string", ".spec.by", 0),
             ("Accepted", "string", '.status.conditions[?(@.type=="Accepted")].status', 0),
             ("Message", "string", '.status.conditions[?(@.type=="Accepted")].message', 1),
+            _AGE,
+        ),
+        is_immutable=True,
+        selectable=(".spec.execution",),
+    ),
+    Kind(
+        "LedgerSegment", "ledgersegments", "olseg", LedgerSegment, None,
+        (
+            ("Execution", "string", ".spec.execution", 0),
+            ("Index", "integer", ".spec.index", 0),
+            ("First", "integer", ".spec.first", 0),
+            ("Last", "integer", ".spec.last", 0),
             _AGE,
         ),
         is_immutable=True,
@@ -210,6 +230,10 @@ def _structural(node: Any, defs: JsonObject, seen: tuple[str, ...], *, lenient: 
     for key in ("anyOf", "allOf"):
         if key in node:
             options = [option for option in node[key] if option.get("type") != "null"]
+            if len(options) > 1:
+                types = {option.get("type") for option in options}
+                free = {INT_OR_STRING: True} if types == {"string", "integer"} else {PRESERVE: True}
+                return free | ({"description": node["description"]} if "description" in node else {})
             return _structural({**options[0], **_described(node)}, defs, seen, lenient=lenient)
     # Copied, for what stands in two places would be written as a YAML anchor.
     result: JsonObject = {key: deepcopy(node[key]) for key in _KEPT if key in node}

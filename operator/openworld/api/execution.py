@@ -130,11 +130,25 @@ class LedgerHead(Strict):
     hash: str = Field(description="Its hash.")
 
 
+class SealedSegment(Strict):
+    """A stretch of the ledger that stands in a LedgerSegment."""
+
+    segment: str = Field(description="Name of the LedgerSegment.")
+    first: int = Field(description="Sequence number of its first event.")
+    last: int = Field(description="Sequence number of its last event.")
+    hash: str = Field(description="Hash of its last event.")
+    snapshot: str = Field(default="", description="SHA-256 of its snapshot; empty when it has none.")
+
+
 class Ledger(Strict):
-    """The record: every event, chained by hash."""
+    """The record: every event, chained by hash. What does not fit here is sealed in LedgerSegments."""
 
     head: LedgerHead = Field(description="The newest event.")
-    events: list[JsonObject] = Field(default_factory=list, description="The events, oldest first.")
+    segments: int = Field(default=0, description="LedgerSegments that were sealed so far.")
+    sealed: list[SealedSegment] = Field(default_factory=list, description="The last 16 of them.")
+    events: list[JsonObject] = Field(
+        default_factory=list, description="The events that are not sealed, oldest first."
+    )
 
 
 class FailureWorkflow(Strict):

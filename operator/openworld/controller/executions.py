@@ -6,16 +6,19 @@ a fresh read, with the hash chain verified.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from openworld.api import Execution, JsonObject
 from openworld.engine.recover import recover
 from openworld.engine.state import Identity, State
-from openworld.kube import Client
-from openworld.kube.resources import EXECUTIONS
+from openworld.kube import Client, NotFound
+from openworld.kube.resources import EXECUTIONS, LEDGER_SEGMENTS
+from openworld.language.canonical import canonical
 from openworld.language.reading import InvalidResource, read
-from openworld.ledger import epoch_ms
+from openworld.ledger import LedgerCorruptError, epoch_ms
 
+from .names import segment_name
 from .stores import ObjectKey, version_of
 
 
@@ -25,12 +28,19 @@ class InvalidSpecError(Exception):
 
 @dataclass(slots=True)
 class Loaded:
-    """An Execution at one resourceVersion. `body` is the object without its status."""
+    """An Execution at one resourceVersion. `body` is the object without its status.
+
+    `events` are those that are not sealed, `sealed` points to the last segments, `segments` counts them all;
+    `sealed_bytes` is the size of all sealed events.
+    """
 
     body: JsonObject
     status: JsonObject
     state: State
     events: list[JsonObject]
+    sealed: list[JsonObject] = field(default_factory=list)
+    segments: int = 0
+    sealed_bytes: int = 0
 
     @property
     def version(self) -> int:
@@ -48,8 +58,11 @@ class Loaded:
         return bool(self.body["metadata"].get("deletionTimestamp"))
 
 
-def load(body: JsonObject) -> Loaded:
-    """An Execution as read. Raises ledger.LedgerCorruptError, InvalidSpecError."""
+def load(body: JsonObject, segments: Sequence[JsonObject] = ()) -> Loaded:
+    """An Execution as read, with the specs of its segments since the last snapshot.
+
+    Raises ledger.LedgerCorruptError, InvalidSpecError.
+    """
     metadata = body["metadata"]
     try:
         spec = read(Execution, body.get("spec") or {})
@@ -63,11 +76,20 @@ def load(body: JsonObject) -> Loaded:
         created_at_ms=epoch_ms(metadata["creationTimestamp"]),
         spec=spec,
     )
-    state = recover(identity, status or None)
-    events = list((status.get("ledger") or {}).get("events") or ())
+    state = recover(identity, status or None, segments)
+    ledger = status.get("ledger") or {}
+    events = list(ledger.get("events") or ())
     kept = {key: value for key, value in metadata.items() if key != "managedFields"}
     without_status = {**{k: v for k, v in body.items() if k != "status"}, "metadata": kept}
-    return Loaded(without_status, status, state, events)
+    return Loaded(
+        without_status,
+        status,
+        state,
+        events,
+        sealed=list(ledger.get("sealed") or ()),
+        segments=ledger.get("segments") or 0,
+        sealed_bytes=state.ledger_bytes - sum(len(canonical(event)) for event in events),
+    )
 
 
 class Executions:
@@ -94,9 +116,24 @@ class Executions:
         if cached is not None and cached.version == version_of(body):
             return cached
         self._loaded.pop(key, None)
-        loaded = load(body)
+        loaded = load(body, await self._segments(body))
         self._loaded[key] = loaded
         return loaded
+
+    async def _segments(self, body: JsonObject) -> list[JsonObject]:
+        """The specs of an execution's segments, from the last that has a snapshot."""
+        metadata, ledger = body["metadata"], (body.get("status") or {}).get("ledger") or {}
+        found: list[JsonObject] = []
+        for index in reversed(range(ledger.get("segments") or 0)):
+            name = segment_name(metadata["name"], metadata["uid"], index)
+            try:
+                segment = await self._client.get(LEDGER_SEGMENTS, metadata["namespace"], name)
+            except NotFound:
+                raise LedgerCorruptError(0, f"the segment {name} is missing") from None
+            found.insert(0, segment["spec"])
+            if segment["spec"].get("snapshot") is not None:
+                break
+        return found
 
     def keep(self, loaded: Loaded) -> None:
         """This is the newest: it was just written."""

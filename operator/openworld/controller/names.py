@@ -53,6 +53,11 @@ def child_name(execution_name: str, execution_uid: str, seq: int) -> str:
     return f"{execution_name[:40].rstrip('.-')}-{short_hash(execution_uid)}-{seq}"
 
 
+def segment_name(execution_name: str, execution_uid: str, index: int) -> str:
+    """Name of an execution's sealed segment: its name, cut, and what makes it unique."""
+    return f"{execution_name[:40].rstrip('.-')}-{short_hash(execution_uid)}-l{index}"
+
+
 def label_value(text: str) -> str:
     """A text as a label's value.
 

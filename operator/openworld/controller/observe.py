@@ -16,6 +16,7 @@ from openworld.engine.desire import desired
 from openworld.engine.facts import Ending, Fact, JobEnded, Signaled, SuspendSet
 from openworld.engine.state import State
 from openworld.engine.tasks import limit
+from openworld.engine.timeouts import heeds_progress
 from openworld.kube import Client, NotFound
 from openworld.kube.resources import JOBS, PODS, TASK_RESULTS
 from openworld.ledger import epoch_ms
@@ -125,8 +126,12 @@ class Observer:
             seen.refused_results.append(report)
             self._world.results.settle(key_of(result))
             return False
+        is_progress = report.status is ReportStatus.IN_PROGRESS
+        if is_progress and report.callback_after_seconds is None and not heeds_progress(state, report.seq):
+            self._world.results.settle(key_of(result))
+            return False
         seen.facts.append(report)
-        return report.status is not ReportStatus.IN_PROGRESS
+        return not is_progress
 
     async def _pod(self, key: ObjectKey) -> JsonObject | None:
         try:

@@ -147,6 +147,9 @@ class Reconciler:
             await self._recorder.tell(
                 loaded, decision.events, decision.refused, seen.refused_signals, seen.refused_results
             )
+        if decision.events:
+            loaded = await self._recorder.seal(loaded)
+            self._executions.keep(loaded)
         self._wake(key, want.wake_at_ms, decision.wake_at_ms, seen.again_at_ms, again_ms)
         if loaded.state.is_final:
             self._executions.drop(key)

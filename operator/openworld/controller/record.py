@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from openworld.api import JsonObject
+from openworld.api import API_VERSION, JsonObject
+from openworld.engine import snapshot
 from openworld.engine.facts import Fact, Signaled
 from openworld.engine.projection import project
 from openworld.engine.state import State
 from openworld.kube import AlreadyExists, ApiError, Client, Conflict, NotFound
-from openworld.kube.resources import EVENTS, EXECUTIONS, SIGNALS
-from openworld.ledger import EventType
+from openworld.kube.resources import EVENTS, EXECUTIONS, LEDGER_SEGMENTS, SIGNALS
+from openworld.language.canonical import canonical, digest
+from openworld.ledger import EventType, LedgerCorruptError
 
+from . import names
 from .executions import Loaded
 from .intake import Refusal
+from .jobs import Owner
 from .milestones import Milestone, build_event, milestones
 from .stores import key_of
 from .world import World
@@ -27,6 +32,13 @@ from .world import World
 logger = logging.getLogger(__name__)
 
 
+#: What the status holds of the ledger before it is sealed: events, and their size.
+SEAL_EVENTS = 400
+SEAL_BYTES = 128 * 1024
+#: A larger state is not kept in a segment: recovery then reads more segments.
+MOST_SNAPSHOT_BYTES = 700 * 1024
+#: Segments that the status points to; each is found by its name, too.
+MOST_POINTERS = 16
 #: Refused reports of one pass that get a Kubernetes Event; the others are in the log.
 MOST_TOLD_REFUSALS = 5
 
@@ -41,11 +53,46 @@ class Recorder:
     async def record(self, loaded: Loaded, state: State, new: Sequence[JsonObject]) -> Loaded:
         """Write new events and what follows from them. Raises kube.Conflict when somebody wrote since."""
         events = [*loaded.events, *new]
-        status = project(state, events)
+        return await self._written(replace(loaded, state=state, events=events))
+
+    async def _written(self, loaded: Loaded) -> Loaded:
+        status = project(loaded.state, loaded.events, sealed=loaded.sealed, segments=loaded.segments)
         written = await self._client.replace_status(EXECUTIONS, {**loaded.body, "status": status})
         version = written["metadata"]["resourceVersion"]
         metadata = {**loaded.body["metadata"], "resourceVersion": version}
-        return Loaded({**loaded.body, "metadata": metadata}, status, state, events)
+        return replace(loaded, body={**loaded.body, "metadata": metadata}, status=status)
+
+    async def seal(self, loaded: Loaded) -> Loaded:
+        """Move the events to a LedgerSegment when they have become many. Raises kube.Conflict.
+
+        First the segment, then one conditional write that drops what stands in it: a crash between the two
+        leaves a segment that the next sealing finds, and that holds a part of the same events.
+        """
+        size = loaded.state.ledger_bytes - loaded.sealed_bytes
+        if len(loaded.events) <= SEAL_EVENTS and size <= SEAL_BYTES:
+            return loaded
+        body = build_segment(loaded)
+        segment, _ = await self._client.create_if_absent(LEDGER_SEGMENTS, loaded.state.namespace, body)
+        spec = segment["spec"]
+        last = next((event for event in loaded.events if event["seq"] == spec["last"]), None)
+        if last is None or last["hash"] != spec["hash"] or spec["first"] != loaded.events[0]["seq"]:
+            name = segment["metadata"]["name"]
+            raise LedgerCorruptError(loaded.events[0]["seq"], f"{name} holds other events than these")
+        pointer = {
+            "segment": segment["metadata"]["name"],
+            **{key: spec[key] for key in ("first", "last", "hash")},
+            **({"snapshot": digest(spec["snapshot"])} if spec.get("snapshot") is not None else {}),
+        }
+        rest = [event for event in loaded.events if event["seq"] > spec["last"]]
+        return await self._written(
+            replace(
+                loaded,
+                events=rest,
+                sealed=[*loaded.sealed, pointer][-MOST_POINTERS:],
+                segments=loaded.segments + 1,
+                sealed_bytes=loaded.state.ledger_bytes - sum(len(canonical(event)) for event in rest),
+            )
+        )
 
     async def record_problem(
         self, body: JsonObject, kind: str, reason: str, message: str, *, phase: str | None = None
@@ -96,7 +143,8 @@ class Recorder:
             elif uid in loaded.state.facts:
                 event = next((e for e in reversed(loaded.events) if uid in e.get("facts", ())), {})
                 refusal_text = event.get("reason", "") if event.get("type") == EventType.FACT_REFUSED else ""
-                message = refusal_text or f"recorded as {event.get('type')}, event {event.get('seq')}"
+                recorded = f"recorded as {event['type']}, event {event['seq']}" if event else "recorded"
+                message = refusal_text or recorded
                 await self._answer(signal.body, accepted=not refusal_text, message=message)
 
     async def _answer(self, signal: JsonObject, *, accepted: bool, message: str) -> None:
@@ -131,6 +179,39 @@ class Recorder:
             return
         except ApiError as error:
             logger.warning("a Kubernetes Event (%s) was not posted: %s", milestone.reason, error)
+
+
+def build_segment(loaded: Loaded) -> JsonObject:
+    """The LedgerSegment of all events that are not sealed yet, with the state that they led to."""
+    state, events = loaded.state, loaded.events
+    owner = Owner.of(state)
+    spec: JsonObject = {
+        "execution": state.name,
+        "executionUID": state.uid,
+        "index": loaded.segments,
+        "first": events[0]["seq"],
+        "last": events[-1]["seq"],
+        "prev": events[0]["prev"],
+        "hash": events[-1]["hash"],
+        "events": events,
+    }
+    taken = snapshot.take(state)
+    if len(canonical(taken)) <= MOST_SNAPSHOT_BYTES:
+        spec["snapshot"] = taken
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "LedgerSegment",
+        "metadata": {
+            "name": names.segment_name(state.name, state.uid, loaded.segments),
+            "namespace": state.namespace,
+            "labels": {
+                names.EXECUTION: names.label_value(state.name),
+                names.EXECUTION_UID: state.uid,
+            },
+            "ownerReferences": [owner.reference()],
+        },
+        "spec": spec,
+    }
 
 
 def version_for(body: JsonObject) -> int:

@@ -13,8 +13,6 @@ from .decide import Pass, resolved
 from .state import ROOT, Scope, State, TaskState
 from .timeouts import Expired
 
-#: A record whose events are larger than this ends the execution: it must stay writable and readable.
-LEDGER_LIMIT_BYTES = 640 * 1024
 #: No single input, output, report or context may be larger than this.
 PAYLOAD_LIMIT_BYTES = 256 * 1024
 #: Levels that a value must leave free of the 64 that the record may nest: events and contexts wrap it.

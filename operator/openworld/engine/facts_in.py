@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from openworld.api import JsonObject, Phase, ReportStatus, TaskType
-from openworld.language.canonical import canonical, normalise
 from openworld.language.schemas import violations
 from openworld.ledger import EventType, rfc3339
 
 from . import signals
 from .decide import Pass
 from .endings import (
-    LEDGER_LIMIT_BYTES,
-    PAYLOAD_LIMIT_BYTES,
     fail_attempt,
     fail_execution,
     fail_task,
@@ -32,6 +29,7 @@ from .facts import (
     SuspendSet,
 )
 from .state import TaskState
+from .timeouts import heeds_progress
 
 MOST_PROGRESS_REPORTS = 20
 
@@ -97,11 +95,11 @@ def _report(p: Pass, fact: Report) -> None:
             fact.reason or "the worker gave no reason",
             terminal=fact.status is ReportStatus.FAILED_WITH_TERMINAL_ERROR,
             fact=fact.id,
-            output=_small(p, fact.output),
-            usage=_small(p, fact.usage),
+            output=_small(fact.output),
+            usage=_small(fact.usage),
         )
         return
-    problem = _unusable(p, {"output": fact.output, "proposal": fact.proposal, "usage": fact.usage})
+    problem = _unusable({"output": fact.output, "proposal": fact.proposal, "usage": fact.usage})
     if problem:
         fail_attempt(p, task, problem, terminal=True, fact=fact.id)
     elif task.type is TaskType.AGENT:
@@ -112,7 +110,9 @@ def _report(p: Pass, fact: Report) -> None:
 
 
 def _progressed(p: Pass, task: TaskState, fact: Report) -> None:
-    """A worker is at work, or wants to be called again later."""
+    """A worker is at work, or wants to be called again later. What changes nothing is not recorded."""
+    if fact.callback_after_seconds is None and not heeds_progress(p.state, fact.seq):
+        return
     if task.progress_reports >= MOST_PROGRESS_REPORTS:
         p.refuse(fact, f"an attempt may report progress {MOST_PROGRESS_REPORTS} times", ref=task.ref)
         return
@@ -121,7 +121,7 @@ def _progressed(p: Pass, task: TaskState, fact: Report) -> None:
         EventType.TASK_PROGRESSED,
         ref=task.ref,
         attempt=task.attempt,
-        output=_small(p, fact.output),
+        output=_small(fact.output),
         reason=fact.reason[:1000] or None,
         notBefore=rfc3339(p.now_ms + again * 1000) if again is not None else None,
         pod=fact.pod or None,
@@ -169,20 +169,17 @@ def _receive_proposal(p: Pass, task: TaskState, fact: Report, content: object) -
     )
 
 
-def _unusable(p: Pass, value: JsonObject) -> str:
+def _unusable(value: JsonObject) -> str:
     problem = unrecordable(value)
     if problem:
         kind = "OutputTooLarge" if "bytes" in problem else "InvalidReport"
         hint = "; store large data elsewhere and return a reference to it" if kind == "OutputTooLarge" else ""
         return f"{kind}: the report {problem}{hint}"
-    size = len(canonical(normalise(value)))
-    if p.state.ledger_bytes + size > LEDGER_LIMIT_BYTES + PAYLOAD_LIMIT_BYTES:
-        return f"OutputTooLarge: the report has {size} bytes, and the record has no room for it"
     return ""
 
 
-def _small(p: Pass, output: JsonObject | None) -> JsonObject | None:
-    return output if output and not _unusable(p, output) else None
+def _small(output: JsonObject | None) -> JsonObject | None:
+    return output if output and not _unusable(output) else None
 
 
 def _job_started(p: Pass, fact: JobStarted) -> None:

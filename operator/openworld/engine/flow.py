@@ -14,7 +14,6 @@ from openworld.ledger import EventType, rfc3339
 from . import governed, tasks
 from .decide import Pass, resolved
 from .endings import (
-    LEDGER_LIMIT_BYTES,
     fail_execution,
     fail_task,
     final_output,
@@ -186,13 +185,6 @@ def _timers(p: Pass) -> None:
             fail_execution(p, reason, kind=EventType.EXECUTION_TIMED_OUT)
             return
         p.emit(EventType.BUDGET_EXCEEDED, limit="timeoutSeconds", reason=reason, alertOnly=True)
-    if state.ledger_bytes > LEDGER_LIMIT_BYTES:
-        fail_execution(
-            p,
-            f"LedgerFull: the record has {state.ledger_bytes} bytes, the limit is {LEDGER_LIMIT_BYTES}; "
-            "return references to large data instead of the data",
-        )
-        return
     for task in state.active_tasks():
         if state.is_final:
             return

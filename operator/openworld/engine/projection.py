@@ -9,16 +9,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from openworld.api import JsonObject, Phase, TaskStatus, TaskType
+from openworld.language.canonical import canonical
 from openworld.ledger import rfc3339
 
 from .evolve import BY_SPEC
 from .state import State, TaskState
 
 _LONGEST_REASON = 1000
+#: Tasks in the status beside those that are active; all stand in the ledger.
+MOST_SHOWN_TASKS = 100
+#: Larger variables are only in the ledger.
+MOST_SHOWN_VARIABLES_BYTES = 16 * 1024
 
 
-def project(state: State, events: Sequence[JsonObject]) -> JsonObject:
-    """The whole status. `events` is the whole ledger, oldest first."""
+def project(
+    state: State, events: Sequence[JsonObject], *, sealed: Sequence[JsonObject] = (), segments: int = 0
+) -> JsonObject:
+    """The whole status. `events` are those that are not sealed; `sealed` points to the last segments."""
     active = len(state.active)
     status: JsonObject = {
         "phase": state.phase.value,
@@ -33,7 +40,7 @@ def project(state: State, events: Sequence[JsonObject]) -> JsonObject:
             "refusedFacts": state.refused_facts,
         },
         "progress": f"{active}/{state.completed}/{state.known_tasks}",
-        "tasks": {ref: _task(task) for ref, task in state.tasks.items()},
+        "tasks": {ref: _task(state.tasks[ref]) for ref in _shown(state)},
     }
     if state.workflow is not None:
         status["workflow"] = {
@@ -52,12 +59,26 @@ def project(state: State, events: Sequence[JsonObject]) -> JsonObject:
     waiting = waiting_for(state)
     if waiting:
         status["waitingFor"] = waiting
-    if state.variables:
+    if state.variables and len(canonical(state.variables)) <= MOST_SHOWN_VARIABLES_BYTES:
         status["variables"] = state.variables
     if state.output is not None:
         status["output"] = state.output
-    status["ledger"] = {"head": {"seq": state.head_seq, "hash": state.head_hash}, "events": list(events)}
+    ledger: JsonObject = {"head": {"seq": state.head_seq, "hash": state.head_hash}}
+    if segments:
+        ledger |= {"segments": segments, "sealed": list(sealed)}
+    status["ledger"] = ledger | {"events": list(events)}
     return status
+
+
+def _shown(state: State) -> list[str]:
+    """The tasks that stand in the status: all that are active, and the last ones that have ended."""
+    if len(state.tasks) <= MOST_SHOWN_TASKS:
+        return list(state.tasks)
+    ended = sorted(
+        (task for task in state.tasks.values() if task.status.is_final), key=lambda task: task.ended_seq or 0
+    )
+    shown = {task.ref for task in ended[-MOST_SHOWN_TASKS:]} | state.active.keys()
+    return [ref for ref in state.tasks if ref in shown]
 
 
 def waiting_for(state: State) -> str:

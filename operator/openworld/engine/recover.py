@@ -1,25 +1,90 @@
-"""From what stands in `.status.ledger` back to the state: verify the chain, then fold."""
+"""From what stands in the record back to the state: verify the chain, then fold.
+
+The record is `.status.ledger` and the LedgerSegments that it points to. A segment's snapshot is the state
+after its last event, so only the segments since the last snapshot are needed.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from openworld.api import JsonObject
+from openworld.language.canonical import NotCanonical, digest
 from openworld.ledger import LedgerCorruptError, genesis, verify
 
+from . import snapshot
 from .evolve import fold
 from .state import Identity, State
 
 
-def recover(identity: Identity, status: JsonObject | None) -> State:
-    """The state of an execution. Raises LedgerCorruptError when the record does not fit together."""
-    state = State(identity=identity)
+def recover(identity: Identity, status: JsonObject | None, segments: Sequence[JsonObject] = ()) -> State:
+    """The state of an execution. Raises LedgerCorruptError when the record does not fit together.
+
+    `segments` are the specs of its LedgerSegments in order: all of them, or those from the last one that
+    has a snapshot.
+    """
     ledger = (status or {}).get("ledger")
     if not ledger:
-        return state
+        return State(identity=identity)
     events: list[JsonObject] = ledger.get("events", [])
-    if not events:
+    sealed: list[JsonObject] = ledger.get("sealed") or []
+    if not events and not sealed:
         raise LedgerCorruptError(0, "the ledger has a head but no events")
-    verify(events, first=0, prev=genesis(identity.uid, events[0].get("definition"), identity.spec.input))
+    state = _from_segments(identity, sealed[-1], segments) if sealed else State(identity=identity)
+    _go_on(state, events)
     head = ledger.get("head", {})
-    if head.get("seq") != events[-1]["seq"] or head.get("hash") != events[-1]["hash"]:
-        raise LedgerCorruptError(events[-1]["seq"], "the ledger's head is not its last event")
-    return fold(state, events)
+    if (head.get("seq"), head.get("hash")) != (state.head_seq, state.head_hash):
+        raise LedgerCorruptError(state.head_seq, "the ledger's head is not its last event")
+    return state
+
+
+def _from_segments(identity: Identity, newest: JsonObject, segments: Sequence[JsonObject]) -> State:
+    if not segments:
+        raise LedgerCorruptError(newest["last"], f"the segment {newest['segment']} is missing")
+    last = segments[-1]
+    for key in ("first", "last", "hash"):
+        if last.get(key) != newest.get(key):
+            raise LedgerCorruptError(newest["last"], f"the segment {newest['segment']} is another one")
+    first, *rest = segments
+    if first.get("snapshot") is None:
+        state = State(identity=identity)
+        _go_on(state, first["events"])
+    else:
+        state = _from_snapshot(identity, first)
+    for segment in rest:
+        _go_on(state, segment["events"])
+    wanted = newest.get("snapshot")
+    if wanted and wanted != _digest(last.get("snapshot")):
+        raise LedgerCorruptError(newest["last"], f"the snapshot in {newest['segment']} was changed")
+    if (state.head_seq, state.head_hash) != (newest["last"], newest["hash"]):
+        raise LedgerCorruptError(newest["last"], "the segments do not lead to where the status goes on")
+    return state
+
+
+def _from_snapshot(identity: Identity, segment: JsonObject) -> State:
+    events: list[JsonObject] = segment["events"]
+    verify(events, first=segment["first"], prev=segment["prev"])
+    try:
+        state = snapshot.restore(identity, segment["snapshot"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise LedgerCorruptError(segment["last"], f"its snapshot cannot be read: {error}") from error
+    if not events or (state.head_seq, state.head_hash) != (events[-1]["seq"], events[-1]["hash"]):
+        raise LedgerCorruptError(segment["last"], "its snapshot is of another state")
+    return state
+
+
+def _go_on(state: State, events: list[JsonObject]) -> None:
+    """Verify events that follow the state, and fold them into it."""
+    if not events:
+        return
+    identity = state.identity
+    prev = state.head_hash or genesis(identity.uid, events[0].get("definition"), identity.spec.input)
+    verify(events, first=state.head_seq + 1, prev=prev)
+    fold(state, events)
+
+
+def _digest(value: JsonObject | None) -> str:
+    try:
+        return digest(value)
+    except NotCanonical:
+        return ""

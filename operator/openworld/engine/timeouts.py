@@ -77,6 +77,13 @@ def limits(state: State, task: TaskState) -> Iterator[Expired]:
         )
 
 
+def heeds_progress(state: State, seq: int) -> bool:
+    """Whether a report of progress, on the attempt of a seq, changes when that attempt is too silent."""
+    task = state.tasks.get(state.by_seq.get(seq, ""))
+    given = timeouts_of(state, task) if task is not None else None
+    return given is not None and given.response_timeout_seconds > 0
+
+
 def next_limit(state: State, task: TaskState) -> Expired | None:
     """The limit that is reached first."""
     open_limits = (limit for limit in limits(state, task) if limit.kind not in task.alerted)
