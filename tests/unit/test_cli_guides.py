@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +12,23 @@ from pathlib import Path
 import pytest
 import yaml
 
+from openworld.api.workflow import TaskType
+from openworld.cli.app import VERBS
 from openworld.cli.linting import lint
 from openworld.cli.linting.problem import Severity
+from openworld.cli.verbs.signal import _TYPES
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = (*sorted((REPOSITORY / "docs").rglob("*.md")), REPOSITORY / "README.md")
 _BLOCK = re.compile(r"^    apiVersion: .*\n(?:(?:    .*)?\n)*", re.MULTILINE)
+
+
+def block(page: Path, start: str) -> str:
+    """The block of code of a page that begins so."""
+    text = page.read_text()
+    found = re.match(r"(?:(?:    .*)?\n)+", text[text.index(f"    {start}") :])
+    assert found is not None
+    return re.sub(r"^    ", "", found.group(), flags=re.MULTILINE)
 
 
 def objects(page: Path) -> list[str]:
@@ -64,3 +77,84 @@ def test_the_tools_of_the_catalog_to_paste_do_what_they_say(tool: str, output: s
         capture_output=True,
     )
     assert message.read_text() == output
+
+
+def note(folder: Path) -> Path:
+    """What the guide to agents has to paste, with what it takes from the guide to workflows."""
+    folder.mkdir()
+    for page in ("write-a-workflow", "write-an-agent"):
+        for number, text in enumerate(objects(REPOSITORY / f"docs/guides/{page}.md")):
+            (folder / f"{page}-{number}.yaml").write_text(text)
+    return folder
+
+
+def test_the_agent_to_paste_needs_nothing_else_than_the_catalog_to_paste(tmp_path: Path) -> None:
+    found = lint([note(tmp_path / "note")], strict=True)
+    assert [problem.text() for problem in found.problems] == []
+    assert found.objects == 7
+
+
+def test_the_agent_to_paste_runs_in_simulation_as_its_guide_says(tmp_path: Path) -> None:
+    page = REPOSITORY / "docs/guides/write-an-agent.md"
+    note(tmp_path / "note")
+    (tmp_path / "mock.yaml").write_text(block(page, "tasks:\n      say:").partition("\n\n")[0])
+    [command] = re.findall(r"^    openworld (simulate .*)", page.read_text(), re.MULTILINE)
+    assert (
+        command == """simulate note --workflow write-note --input '{"topic": "ledgers"}' --mock mock.yaml"""
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "openworld.cli", *shlex.split(command)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "write__2__ask" in done.stdout
+
+
+def test_a_tool_is_tried_by_hand_as_the_guide_says(tmp_path: Path) -> None:
+    page = REPOSITORY / "docs/guides/write-a-worker.md"
+    (tmp_path / "my_tools.py").write_text(block(page, "# my_tools.py"))
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", block(page, """echo '{"input": {"item": "A-1"}}'""")],
+        cwd=tmp_path,
+        env={"PATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == 'exit code 0\n{"item":"A-1","left":7}'
+    assert '`exit code 0` and `{"item":"A-1","left":7}`' in page.read_text()
+    assert "asking the warehouse main" in done.stderr
+
+
+def identities(texts: list[str]) -> set[tuple[str, str]]:
+    """Kind and name of each object."""
+    documents = [document for text in texts for document in yaml.safe_load_all(text) if document]
+    found = {(each["kind"], each["metadata"].get("name", "")) for each in documents if "metadata" in each}
+    return {(kind, name) for kind, name in found if name}
+
+
+def test_what_the_guides_have_to_paste_overwrites_nothing_of_the_demo() -> None:
+    files = sorted((REPOSITORY / "examples/oncall").glob("*.yaml"))
+    demo = identities([file.read_text() for file in files])
+    assert ("Agent", "oncall") in demo
+    for page in sorted((REPOSITORY / "docs/guides").glob("*.md")):
+        assert identities(objects(page)) & demo == set(), page.name
+
+
+def test_the_reference_names_every_verb() -> None:
+    text = (REPOSITORY / "docs/reference/cli.md").read_text()
+    assert [verb for verb in VERBS if f"openworld {verb}" not in text] == []
+
+
+def test_the_guide_and_the_readme_name_every_task_type() -> None:
+    guide = (REPOSITORY / "docs/guides/write-a-workflow.md").read_text()
+    assert [kind for kind in TaskType if f"\n| {kind.value} |" not in guide] == []
+    readme = (REPOSITORY / "README.md").read_text()
+    assert [kind for kind in TaskType if not re.search(rf"\b{kind.value}\b", readme)] == []
+
+
+def test_the_reference_names_every_type_of_signal() -> None:
+    text = (REPOSITORY / "docs/reference/cli.md").read_text()
+    assert [kind for kind in _TYPES if f"`{kind}`" not in text] == []

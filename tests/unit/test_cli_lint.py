@@ -213,6 +213,23 @@ def test_unknown_field_with_suggestion(folder: Folder) -> None:
     ]
 
 
+def test_an_unknown_field_hides_no_other_mistake(folder: Folder) -> None:
+    folder.write(
+        w=workflow(
+            "{ref: a, type: look, input: {service: x, odd: 1}, optionl: true}",
+            "{ref: a, type: lok, input: {service: x}}",
+        )
+    )
+    assert folder.findings() == [
+        "w.yaml:8: Workflow/main: spec.tasks[0].optionl: unknown field 'optionl'; did you mean 'optional'?",
+        "w.yaml:8: Workflow/main: spec.tasks[0].inputParameters: Additional properties are not allowed ('odd' was "
+        "unexpected) (inputSchema of the tool 'look')",
+        "w.yaml:9: Workflow/main: spec.tasks[1].taskReferenceName: the task reference name 'a' is used already, at "
+        "spec.tasks[0]; it must be unique within the workflow, nested tasks included",
+        "w.yaml:9: Workflow/main: spec.tasks[1].type: unknown tool 'lok'; did you mean 'look'?",
+    ]
+
+
 def test_the_line_is_that_of_the_mistake(folder: Folder) -> None:
     folder.write(
         w=textwrap.dedent("""

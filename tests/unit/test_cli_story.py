@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from openworld.api import ReportStatus
 from openworld.cli.outline import outline
 from openworld.cli.plain import arguments, lines, one_line, value_text
 from openworld.cli.story import TELLERS, Line, Story, Tone
 from openworld.cli.times import age_text, duration_text, offset_text
 from openworld.controller.names import job_name
+from openworld.engine.facts import Report
 from openworld.ledger import EventType, rfc3339
 from tests.support.world import START_MS, World
 from tests.support.world import world as world_of
@@ -347,7 +349,70 @@ def test_a_failure_that_is_tolerated_names_its_log_too() -> None:
     assert node.notes[-1] == f"logs: kubectl logs job/{job_name('uid-1', 1)} -n team"
 
 
-def test_a_failure_that_says_why_names_no_log() -> None:
+def crashed(*reasons: str) -> World:
+    """A tool whose container ran at each attempt, and that reports why it failed."""
+    world = world_of({"ref": "a", "type": "a"}).step()
+    for reason in reasons:
+        world.advance(10).started("a").fails("a", reason)
+    return world
+
+
+def test_a_failure_that_a_worker_reports_names_the_log_of_each_attempt() -> None:
+    world = crashed("KeyError: 'nope'", "KeyError: 'nope'")
+    told = [line.text for line in Story("uid-1", "team").tell_all(world.events)]
+    jobs = [
+        job_name("uid-1", e["seq"]) for e in world.events if e["type"] in ("TaskScheduled", "RetryScheduled")
+    ]
+    assert [text.rpartition("; ")[2] for text in told if text.startswith("a failed")] == [
+        f"logs: kubectl logs job/{job} -n team" for job in jobs
+    ]
+    [node] = outline(execution(world)).children
+    assert node.notes[-1] == f"logs: kubectl logs job/{jobs[1]} -n team"
+
+
+def test_an_attempt_whose_pod_never_started_has_no_log_though_the_one_before_had() -> None:
+    world = crashed("boom").advance(10).fails("a", "ImageUnavailable: it cannot be pulled")
+    told = [
+        line.text
+        for line in Story("uid-1", "team").tell_all(world.events)
+        if line.text.startswith("a failed")
+    ]
+    assert [text.count("kubectl logs") for text in told] == [1, 0]
+    assert "kubectl" not in str(outline(execution(world)))
+
+
+def test_the_log_is_that_of_the_attempts_last_call() -> None:
+    world = world_of({"ref": "a", "type": "a"}).step().started("a")
+    world.step(Report("r", 1, ReportStatus.IN_PROGRESS, callback_after_seconds=5)).advance(5)
+    world.started("a").fails("a", "boom", terminal=True)
+    [again] = world.of_type("TaskProgressed")
+    wanted = f"logs: kubectl logs job/{job_name('uid-1', again['seq'])} -n team"
+    assert wanted in str(list(Story("uid-1", "team").tell_all(world.events)))
+    assert outline(execution(world)).children[0].notes[-1] == wanted
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "the pod x was deleted while its container ran (exit code 137)",
+        "the pod x was ended by its node: Evicted",
+    ],
+)
+def test_a_pod_that_is_gone_has_no_log_to_point_to(reason: str) -> None:
+    world = crashed(reason, reason)
+    assert "kubectl" not in str(list(Story("uid-1", "team").tell_all(world.events)))
+    assert "kubectl" not in str(outline(execution(world)))
+
+
+def test_an_agent_that_is_out_of_budget_names_no_log() -> None:
+    world = oncall_waiting()
+    world.approve("triage__2__rollback").completes("triage__2__rollback", {})
+    world.started("triage").fails("triage", "ProposalsRejected: nothing allowed", terminal=True)
+    assert "kubectl" not in str(list(Story("uid-1", "team").tell_all(world.events)))
+    assert "kubectl" not in str(outline(execution(world)))
+
+
+def test_a_failure_whose_container_never_ran_names_no_log() -> None:
     world = failing("no such host")
     assert "kubectl" not in str(list(Story("uid-1", "team").tell_all(world.events)))
     assert "kubectl" not in str(outline(execution(world)))

@@ -20,13 +20,16 @@ from openworld.cli.completions import for_kubectl
 from openworld.cli.errors import CliError
 from openworld.cli.outline import fitted, outline
 from openworld.cli.output import yaml_text
+from openworld.cli.refs import MOST_SHOWN_TASKS
 from openworld.cli.session import Connection, Session
 from openworld.cli.verbs.signal import _TYPES
-from openworld.cli.verbs.tree import _follow
+from openworld.cli.verbs.tree import _follow, on_screen
 from openworld.controller.names import job_name
+from openworld.engine import projection
 from openworld.kube import resources
 from openworld.ledger import rfc3339
-from tests.support.world import START_MS
+from tests.support.world import START_MS, World
+from tests.support.world import world as world_of
 from tests.unit.cli_double import NOW, FakeCluster, execution, invoke, oncall, oncall_done, oncall_waiting
 
 ACCEPTED = {"status": "True", "reason": "Accepted", "message": ""}
@@ -180,12 +183,13 @@ def test_an_execution_that_the_operator_has_not_seen_is_pending() -> None:
     assert invoke(cluster(body), "ledger", "run-1").stderr == "run-1 has not started\n"
 
 
-HINT = (
-    "{}: Pending for more than 15 s and not begun. The operator may not be running, or may not serve the namespace "
+WHERE = (
+    "The operator may not be running, or may not serve the namespace "
     "team (the chart's value `namespaces`). Look where it is installed:\n"
     "  kubectl -n openworld-system get pods\n"
     "  kubectl -n openworld-system set env deployment/openworld-operator --list | grep NAMESPACES\n"
 )
+HINT = "{}: Pending for more than 15 s and not begun. " + WHERE
 
 
 def unserved(name: str = "run-1", after_seconds: float = 0) -> dict[str, Any]:
@@ -284,6 +288,40 @@ def test_what_still_changes_is_never_folded() -> None:
     first, second = root.children[0].children
     assert [child.status for child in second.children] == ["AwaitingApproval", "Denied"]
     assert first.hidden == 1
+
+
+def screen(body: dict[str, Any], width: int, height: int) -> list[str]:
+    """The lines of a live tree."""
+    console = Console(file=io.StringIO(), width=width, height=height, color_system=None)
+    console.print(on_screen(outline(body), console))
+    assert isinstance(console.file, io.StringIO)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def test_a_live_tree_of_80_columns_says_what_is_waited_for_and_every_state() -> None:
+    body = execution(oncall_waiting(), "incident-response-x7f2q")
+    lines = screen(body, 80, 24)
+    assert lines[:2] == [
+        "▸ incident-response-x7f2q  workflow main  Running  waits for approval of",
+        "triage__2__rollback (rollback)",
+    ]
+    assert lines[6] == "│       ├── ? triage__2__rollback  rollback(se…  AwaitingApproval  rule own-ser…"
+    assert max(map(len, lines)) <= 80
+    assert "  AwaitingApproval" in screen(body, 60, 24)[6]
+
+
+def test_a_live_tree_is_no_higher_than_its_screen() -> None:
+    body = execution(oncall_waiting())
+    whole = screen(body, 80, 24)
+    assert screen(body, 80, len(whole) + 1) == whole
+    folded = screen(body, 80, len(whole))
+    assert len(folded) == len(whole) - 1
+    assert folded[-1] == whole[-1]
+
+
+def test_a_live_tree_on_a_wide_screen_is_the_plain_one() -> None:
+    body = execution(oncall_done())
+    assert screen(body, 400, 40) == invoke(cluster(body), "tree", "run-1").output.splitlines()
 
 
 def test_live_needs_a_terminal() -> None:
@@ -438,8 +476,18 @@ def test_an_operator_that_does_not_answer_is_an_error() -> None:
     assert (result.exit_code, result.stderr) == (
         1,
         "Error: the operator has not answered within 2 s; the signal approve-x1 stays and is read when the "
-        "operator runs\n",
+        f"operator runs. {WHERE}",
     )
+
+
+@pytest.mark.parametrize(
+    "verb", [("signal", "run-1", "Pause"), ("terminate", "run-1"), ("reject", "run-1", "--yes")]
+)
+def test_no_answer_to_any_signal_says_where_to_look(verb: tuple[str, ...]) -> None:
+    result = invoke(cluster(execution(oncall_waiting())), *verb)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: the operator has not answered within 30 s; ")
+    assert result.stderr.endswith(WHERE)
 
 
 def test_what_does_not_wait_cannot_be_approved() -> None:
@@ -484,8 +532,79 @@ def test_escape_sequences_in_an_item_are_shown_to_who_approves() -> None:
     assert r"to: \"1\e[8m; rm -rf\"".replace('\\"', '"') in result.output
 
 
+def asking() -> World:
+    """An agent whose second turn has proposed a question to a person; a task is still to come."""
+    world = World(
+        {
+            "tasks": [
+                {"ref": "writer", "type": "AGENT", "input": {"agent": "writer", "goal": "ask"}},
+                {
+                    "ref": "pick",
+                    "type": "SWITCH",
+                    "evaluatorType": "value-param",
+                    "expression": "x",
+                    "input": {"x": "a"},
+                    "decisionCases": {"a": [{"ref": "publish", "type": "NOOP"}]},
+                },
+            ],
+            "policyRef": {"name": "p"},
+        }
+    )
+    world.define(
+        "Policy", "p", {"rules": [{"name": "ask", "match": {"types": ["HUMAN"]}, "decision": "Allow"}]}
+    )
+    world.define("Agent", "writer", {"model": {"provider": "scripted", "script": {"configMapName": "s"}}})
+    world.step().completes("writer", proposal={"tasks": [{"ref": "sure", "type": "HUMAN"}]})
+    world.signal("Complete", ref="writer__1__sure")
+    return world.completes("writer", proposal={"tasks": [{"ref": "ask", "type": "HUMAN"}]})
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("Complete", "ask"), "run-1 has no task 'ask'; did you mean 'writer__2__ask'?"),
+        (("Fail", "writer__1__ask"), "run-1 has no task 'writer__1__ask'; did you mean 'writer__2__ask'?"),
+        (("Rerun", "writr"), "run-1 has no task 'writr'; did you mean 'writer'?"),
+        (("Rerun", "publish"), "run-1 has no task 'publish'; waiting: writer__2__ask"),
+        (("Skip", "pubish"), "run-1 has no task 'pubish'; did you mean 'publish'?"),
+        (("Complete", "zzz\x1b"), "run-1 has no task 'zzz\\x1b'; waiting: writer__2__ask"),
+    ],
+)
+def test_a_task_that_does_not_exist_is_pointed_out_and_nothing_sent(
+    args: tuple[str, ...], message: str
+) -> None:
+    c = cluster(execution(asking()), answer=ACCEPTED)
+    result = invoke(c, "signal", "run-1", *args)
+    assert (result.exit_code, result.stderr, c.created) == (1, f"Error: {message}\n", [])
+
+
+@pytest.mark.parametrize(
+    "args", [("Complete", "writer__2__ask"), ("Skip", "pick"), ("Skip", "publish"), ("Skip", "publish__2")]
+)
+def test_a_task_that_exists_or_may_still_come_is_sent(args: tuple[str, ...]) -> None:
+    c = cluster(execution(asking()), answer=ACCEPTED)
+    assert invoke(c, "signal", "run-1", *args).output == f"run-1: {args[0]} accepted\n"
+
+
+@pytest.mark.parametrize("kind", ["Rerun", "Skip"])
+def test_what_a_long_run_has_behind_it_is_left_to_the_operator(kind: str) -> None:
+    sealed, many = execution(asking()), execution(asking())
+    sealed["status"]["ledger"]["segments"] = 1
+    many["status"]["tasks"] |= {f"t{number}": {"type": "NOOP", "status": "Completed"} for number in range(99)}
+    assert MOST_SHOWN_TASKS == projection.MOST_SHOWN_TASKS
+    for body in (sealed, many):
+        c = cluster(body, answer=ACCEPTED)
+        assert invoke(c, "signal", "run-1", kind, "gone").output == f"run-1: {kind} accepted\n"
+        assert "did you mean 'writer__2__ask'?" in invoke(c, "signal", "run-1", "Fail", "ask").stderr
+
+
+def test_what_has_not_begun_is_left_to_the_operator() -> None:
+    c = cluster(unserved(), answer=ACCEPTED)
+    assert invoke(c, "signal", "run-1", "Complete", "ask").output == "run-1: Complete accepted\n"
+
+
 def test_signal_completes_a_task_and_pauses_a_run() -> None:
-    c = cluster(execution(oncall()), answer=ACCEPTED)
+    c = cluster(execution(world_of({"ref": "ask", "type": "HUMAN"}).step()), answer=ACCEPTED)
     result = invoke(c, "signal", "run-1", "complete", "ask", "--payload", '{"ok": true}')
     assert (result.exit_code, result.output) == (0, "run-1: Complete accepted\n")
     assert invoke(c, "signal", "run-1", "PAUSE", "--reason", "lunch").output == "run-1: Pause accepted\n"
@@ -552,6 +671,19 @@ def test_every_verb_can_be_loaded_and_explains_itself() -> None:
         result = CliRunner().invoke(cli, [verb, "--help"])
         assert result.exit_code == 0
         assert result.output.startswith(f"Usage: cli {verb}")
+
+
+def test_help_is_a_verb_too() -> None:
+    runner = CliRunner()
+    for words in ([], ["tree"], ["import"]):
+        said = runner.invoke(cli, ["help", *words], prog_name="openworld")
+        assert (said.exit_code, said.output) == (
+            0,
+            runner.invoke(cli, [*words, "--help"], prog_name="openworld").output,
+        )
+    result = runner.invoke(cli, ["help", "aprove"])
+    assert result.exit_code == 2
+    assert "there is no verb 'aprove'; did you mean 'approve'?" in result.output
 
 
 def test_a_verb_that_is_misspelt() -> None:

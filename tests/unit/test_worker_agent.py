@@ -73,9 +73,16 @@ def test_a_script_that_has_no_answer_is_terminal(tmp_path: Path, turn: int, mess
     assert str(error.value).startswith(message)
 
 
-def test_a_missing_mount_is_terminal(tmp_path: Path) -> None:
-    with pytest.raises(TerminalError, match="no script is mounted at"):
-        Scripted(tmp_path / "gone").propose({"turn": 1})
+@pytest.mark.parametrize("folder", ["gone", "."])
+def test_a_script_that_is_missing_or_empty_is_terminal(tmp_path: Path, folder: str) -> None:
+    """The kubelet mounts an optional ConfigMap that does not exist as an empty folder."""
+    script(tmp_path)
+    with pytest.raises(TerminalError) as error:
+        Scripted(tmp_path / folder).propose({"turn": 2})
+    assert str(error.value) == (
+        "no script is mounted: the ConfigMap that the Agent's model.script names does not exist in this "
+        "namespace, or is empty"
+    )
 
 
 class Fixed:

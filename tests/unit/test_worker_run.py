@@ -246,6 +246,9 @@ def test_a_job_that_cannot_report_leaves_last_words(
     monkeypatch.setattr("openworld_worker.runner.TERMINATION_LOG", message)
     assert run_job("my_tools.py", "add", environ) == 1
     assert json.loads(message.read_bytes())["reason"].startswith(reason)
+    elsewhere = tmp_path / "elsewhere"
+    assert run_job("my_tools.py", "add", environ | {"OPENWORLD_TERMINATION_LOG": str(elsewhere)}) == 1
+    assert elsewhere.read_bytes() == message.read_bytes()
 
 
 def test_a_module_prints_its_catalog(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,14 +50,14 @@ def run_job(source: str, name: str, environ: Mapping[str, str]) -> int:
         me = identity(environ)
         reporter = _reporter(me, environ)
     except WorkerError as error:
-        return _unable(str(error))
+        return _unable(str(error), _termination_log(environ))
     cancelled = threading.Event()
     with _on_sigterm(cancelled.set):
         outcome = _attempt(source, name, me, reporter, cancelled)
         try:
             return reporter.finish(outcome)
         except ReportError as error:
-            return _unable(str(error))
+            return _unable(str(error), _termination_log(environ))
 
 
 def call(tool: Tool, values: JsonObject, context: Context) -> Outcome:
@@ -128,7 +128,7 @@ def _reporter(me: Identity, environ: Mapping[str, str]) -> Reporter:
     if me.report == "TaskResult":
         return TaskResultReporter(server=in_cluster(environ), identity=me)
     if me.report == "TerminationMessage":
-        return TerminationMessageReporter(path=TERMINATION_LOG)
+        return TerminationMessageReporter(path=_termination_log(environ))
     raise ContractError(f"OPENWORLD_REPORT is {me.report!r}; it is TaskResult or TerminationMessage")
 
 
@@ -148,7 +148,12 @@ def _raise_stopped() -> None:
     raise Stopped
 
 
-def _unable(reason: str) -> int:
+def _termination_log(environ: Mapping[str, str]) -> Path:
+    """Where the kubelet reads; OPENWORLD_TERMINATION_LOG names another file when a tool is tried by hand."""
+    return Path(environ.get("OPENWORLD_TERMINATION_LOG") or TERMINATION_LOG)
+
+
+def _unable(reason: str, message: Path) -> int:
     print(reason, file=sys.stderr)
-    last_words(TERMINATION_LOG, reason)
+    last_words(message, reason)
     return EXIT_FAILED

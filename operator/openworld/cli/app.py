@@ -24,13 +24,14 @@ VERBS = {
     "ledger": ("ledger", "Tell an execution's story, event by event."),
     "approve": ("approve", "Approve an item that waits for a person."),
     "reject": ("reject", "Reject an item that waits for a person."),
-    "signal": ("signal", "Complete or fail a task that waits, pause or resume."),
+    "signal": ("signal", "Complete or fail what waits, skip, pause, retry, rerun."),
     "terminate": ("terminate", "End an execution now."),
     "lint": ("lint", "Check definitions offline."),
     "import": ("import_", "Turn Conductor's definitions into objects."),
     "simulate": ("simulate", "Run a workflow offline, with scripted results."),
     "completion": ("completion", "Print the shell's completion script."),
     "version": ("version", "Print the version."),
+    "help": ("help_", "Print this, or the help of a verb."),
 }
 
 

@@ -14,7 +14,7 @@ from openworld.ledger import EventType, epoch_ms
 
 from .logs import logs_text
 from .plain import one_line, value_text
-from .story import BEGINS_AN_ATTEMPT, CROP, call_text, ruling_text
+from .story import CROP, begins_an_attempt, call_text, ruling_text
 from .times import duration_text
 
 PENDING, DENIED = "Pending", "Denied"
@@ -114,7 +114,7 @@ class _Outline:
 
     def _read(self, event: JsonObject) -> None:
         kind, ref = event.get("type"), str(event.get("ref", ""))
-        if kind in BEGINS_AN_ATTEMPT:
+        if begins_an_attempt(event):
             self._attempt_seq[ref] = event["seq"]
         if kind == EventType.EXECUTION_STARTED:
             for task in (event.get("definition") or {}).get("tasks") or ():
@@ -207,6 +207,11 @@ class _Outline:
         if task.get("reason"):
             node.notes.append(one_line(task["reason"], 300))
         if task.get("status") in _FAILED:
-            seq = self._attempt_seq.get(ref)
-            logs = logs_text(task.get("reason"), uid=self._uid, namespace=self._namespace, seq=seq)
+            logs = logs_text(
+                task.get("reason"),
+                uid=self._uid,
+                namespace=self._namespace,
+                seq=self._attempt_seq.get(ref),
+                had_pod=task.get("type") == "SIMPLE" and bool(task.get("pod")),
+            )
             node.notes += [logs] if logs else []

@@ -16,6 +16,7 @@ from .errors import CliError, ForbiddenError
 from .kinds import EXECUTIONS, SIGNALS
 from .plain import one_line
 from .session import Session
+from .unserved import where_to_look
 
 
 def json_object(text: str, source: str) -> JsonObject:
@@ -98,7 +99,7 @@ def _await_answer(session: Session, signal: str, timeout: float) -> None:
         )
     raise CliError(
         f"the operator has not answered within {timeout:g} s; the signal {signal} stays and is read when the "
-        "operator runs"
+        f"operator runs. {where_to_look(f'the namespace {session.cluster.namespace}')}"
     )
 
 

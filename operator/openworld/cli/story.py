@@ -18,8 +18,9 @@ from .logs import logs_text
 from .plain import arguments, cropped, one_line, value_text
 from .times import duration_text
 
-#: Events after which the operator creates a Job for the task, which is named after the event.
-BEGINS_AN_ATTEMPT = (EventType.TASK_SCHEDULED, EventType.RETRY_SCHEDULED, EventType.TURN_STARTED)
+#: Events after which the operator creates a Job for the task, which is named after the event; so does a
+#: TaskProgressed that asks for another call.
+_BEGINS_AN_ATTEMPT = (EventType.TASK_SCHEDULED, EventType.RETRY_SCHEDULED, EventType.TURN_STARTED)
 #: Characters of a quoted value.
 CROP = 160
 _REASON_CROP = 400
@@ -61,6 +62,7 @@ class Story:
     started_ms: dict[str, int] = field(default_factory=dict)
     scheduled_ms: dict[str, int] = field(default_factory=dict)
     attempt_seq: dict[str, int] = field(default_factory=dict)
+    had_pod: set[str] = field(default_factory=set)
     agents: dict[str, str] = field(default_factory=dict)
 
     def tell(self, event: JsonObject) -> Line:
@@ -97,16 +99,33 @@ class Story:
         began = self.scheduled_ms.get(ref) if ref in self.agents else self.started_ms.get(ref)
         return f" in {duration_text(_at(event) - began)}" if began is not None else ""
 
+    def logs(self, event: JsonObject) -> str:
+        """`logs: kubectl logs job/…` of the attempt that a failure ends; empty when there is no log to read.
+
+        An agent's failure may have other reasons than its turn's pod: there an exit code has to say so.
+        """
+        ref = str(event.get("ref", ""))
+        ran = event.get("type") == EventType.TASK_FAILED and ref not in self.agents
+        return logs_text(
+            event.get("reason"),
+            uid=self.uid,
+            namespace=self.namespace,
+            seq=self.attempt_seq.get(ref),
+            had_pod=ran and (ref in self.had_pod or bool(event.get("pod"))),
+        )
+
     def _remember(self, kind: str, event: JsonObject, at_ms: int) -> None:
         ref = str(event.get("ref", ""))
-        if kind in BEGINS_AN_ATTEMPT and isinstance(event.get("seq"), int):
+        if begins_an_attempt(event) and isinstance(event.get("seq"), int):
             self.attempt_seq[ref] = event["seq"]
+            self.had_pod.discard(ref)
         if kind == EventType.TASK_SCHEDULED:
             self.runs_as[ref] = _run_name(event)
             self.started_ms[ref] = at_ms
             self.scheduled_ms.setdefault(ref, at_ms)
         elif kind == EventType.TASK_STARTED:
             self.started_ms[ref] = at_ms
+            self.had_pod |= {ref} if event.get("pod") else set()
         elif kind == EventType.TURN_STARTED:
             agent = (event.get("agent") or {}).get("name")
             if isinstance(agent, str):
@@ -133,6 +152,12 @@ def _on(kind: EventType) -> Callable[[Teller], Teller]:
         return teller
 
     return register
+
+
+def begins_an_attempt(event: JsonObject) -> bool:
+    """Whether the event makes the operator create a Job, which is named after it."""
+    kind = event.get("type")
+    return kind in _BEGINS_AN_ATTEMPT or (kind == EventType.TASK_PROGRESSED and bool(event.get("notBefore")))
 
 
 def call_text(name: object, values: object, limit: int = CROP) -> str:
@@ -298,8 +323,7 @@ def _attempt(event: JsonObject) -> str:
 def _failure(word: str) -> Teller:
     def teller(story: Story, event: JsonObject) -> _Told:
         retried = "; it will be tried again" if event.get("willRetry") else ""
-        seq = story.attempt_seq.get(str(event.get("ref", "")))
-        logs = logs_text(event.get("reason"), uid=story.uid, namespace=story.namespace, seq=seq)
+        logs = story.logs(event)
         more = f"; {logs}" if logs else ""
         text = f"{story.name(event)} {word}{_attempt(event)}{_because(event)}{retried}{more}"
         return _Told(text, Tone.WAITING if retried else Tone.BAD)

@@ -1,4 +1,5 @@
-"""Executions that nobody works: still Pending, and without a record, after longer than the operator takes.
+"""Executions that nobody works: still Pending, and without a record, after longer than the operator takes;
+and signals that nobody answers.
 
 The command line cannot see whether an operator runs or which namespaces it serves; it says how to look.
 """
@@ -40,9 +41,14 @@ def hint(executions: Sequence[JsonObject]) -> str:
     shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
     spaces = sorted({one_line(execution["metadata"].get("namespace") or "") for execution in executions})
     where = f"the namespace {', '.join(spaces)}" if spaces != [""] else "this namespace"
+    return f"{shown}: Pending for more than {PATIENCE_SECONDS} s and not begun. {where_to_look(where)}"
+
+
+def where_to_look(where: str) -> str:
+    """Why nobody may be at work in a namespace (`the namespace team`), and how to find out."""
     return (
-        f"{shown}: Pending for more than {PATIENCE_SECONDS} s and not begun. The operator may not be "
-        f"running, or may not serve {where} (the chart's value `namespaces`). Look where it is installed:\n"
+        f"The operator may not be running, or may not serve {where} (the chart's value `namespaces`). "
+        "Look where it is installed:\n"
         f"  kubectl -n {_INSTALLED_IN} get pods\n"
         f"  kubectl -n {_INSTALLED_IN} set env deployment/openworld-operator --list | grep NAMESPACES"
     )

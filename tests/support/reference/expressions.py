@@ -18,15 +18,15 @@ from .markdown import GENERATED, code, codes, table
 #: What each key of `${workflow.…}` is.
 WORKFLOW: dict[str, str] = {
     "input": "the run's input over the workflow's `inputTemplate`",
-    "output": "the run's output; `{}` until it has ended",
-    "status": "`RUNNING`, `PAUSED`, `COMPLETED`, …",
+    "output": "`{}` as long as the run goes on",
+    "status": "`RUNNING`, or `PAUSED` while it is",
     "workflowId": "uid of the Execution",
     "workflowType": "name of the Workflow",
     "version": "its `spec.version`",
     "correlationId": "`spec.correlationId` of the Execution",
     "variables": "the variables as they stand now",
     "parentWorkflowId": "uid of the Execution that waits for this one; null where none does",
-    "reasonForIncompletion": "why the run did not complete; null otherwise",
+    "reasonForIncompletion": "null as long as the run goes on",
 }
 #: What each key of `${<ref>.…}` is.
 TASK: dict[str, str] = {
@@ -62,8 +62,8 @@ _RULES = """- A text that is one whole expression takes the value's type. An emb
 - Blanks around a path are ignored. Keys of maps are never resolved.
 - A ref means its last attempt. Tasks in a loop are named by their ref without the iteration, which is the latest one, or with it: `step__2`, in nested loops
   `step__2__1` (the outer loop's first).
-- What an agent, a tool's result or a dynamic fork proposes sees `workflow.input` and no other key of `workflow`, its own items by their short
-  refs, and tasks that have ended; of an agent only those that it was shown. What comes from data is not resolved at all: its values were.
+- What an agent or a tool's result proposes sees `workflow.input` and no other key of `workflow`, its own items by their short refs, and tasks that have
+  ended; of an agent only those that it was shown. The tasks in the input of a dynamic fork are literals: their expressions were resolved with that input.
 
 | path | value |
 |---|---|

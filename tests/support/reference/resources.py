@@ -162,7 +162,10 @@ def _limits(node: JsonObject, defs: JsonObject) -> Iterator[str]:
         target = defs[node["$ref"].rpartition("/")[2]]
         if "enum" in target:
             yield f"one of {codes(target['enum'])}"
-    yield from (text.format(node[key]) for key, text in _LIMITS.items() if key in node)
+    for key, text in _LIMITS.items():
+        if key in node:
+            is_filled = key in ("minLength", "minItems") and node[key] == 1
+            yield "not empty" if is_filled else text.format(node[key])
     for key in ("items", "additionalProperties"):
         inner = node.get(key)
         of_each = list(_limits(inner, defs)) if isinstance(inner, dict) else []

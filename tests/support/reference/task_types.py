@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
 
@@ -21,7 +22,7 @@ What each type does is told with examples in [write-a-workflow.md](../guides/wri
 [conductor-differences.md](conductor-differences.md); every field of a task, in [resources.md](resources.md#task).
 """
 #: DYNAMIC has no module: it runs as what its input names.
-_DYNAMIC = "DYNAMIC: runs as the tool, or the type, that its input names. Source: Conductor."
+_DYNAMIC = "DYNAMIC: runs as the tool, or the type, that its input names."
 #: What a type reads of `inputParameters`, and what its output is. `—`: nothing of its own.
 INPUT_AND_OUTPUT: dict[TaskType, tuple[str, str]] = {
     TaskType.SIMPLE: ("what the tool's `inputSchema` says", "what the worker reports"),
@@ -88,10 +89,13 @@ def page() -> str:
     return "\n".join(parts)
 
 
+#: The types that a docstring begins with.
+_NAMES = re.compile(r"^[A-Z_]+( and [A-Z_]+)*: ")
 _GOVERNANCE = """- *Retried by itself*: a failed attempt is followed by another, as the tool's or the Agent's `retry` says. No other type is; a person can
   retry or rerun any.
 - *Judged where rules bind*: rules bind what is proposed, what data names, every task of an inline definition, and every task where the
-  policy says `scope: All`. A tool is looked up in the catalogs, its input held against its schema, and the right to use it asked, always.
+  policy says `scope: All`. A tool is looked up in the catalogs, its input held against its schema, and the right to use it asked, always. A DYNAMIC
+  task is judged as what it becomes.
 - *Proposed*: an agent, a tool's result or a dynamic fork may propose it.
 """
 
@@ -101,7 +105,7 @@ def summary_of(task_type: TaskType) -> str:
     if task_type is TaskType.DYNAMIC:
         return _DYNAMIC
     module = sys.modules[type(tasks.of(task_type)).__module__]
-    return (module.__doc__ or "").strip().splitlines()[0]
+    return (module.__doc__ or "").strip().splitlines()[0].removesuffix(" Source: Conductor.")
 
 
 def fields_of_types() -> dict[str, list[TaskType]]:
@@ -152,7 +156,7 @@ def _described(task_type: TaskType) -> tuple[str, str, str]:
         for name, owners in fields_of_types().items()
         if task_type in owners and len(owners) < len(TaskType)
     ]
-    summary = summary_of(task_type).removeprefix(f"{task_type.value}: ")
+    summary = _NAMES.sub("", summary_of(task_type))
     return code(task_type), summary[0].upper() + summary[1:], codes(own)
 
 
@@ -162,7 +166,7 @@ def _rights(task_type: TaskType) -> tuple[str, str, str, str, str]:
     return (
         code(task_type),
         _yes(is_retried),
-        _yes(is_tool or task_type in JUDGED),
+        "yes" if is_tool or task_type in JUDGED else "when proposed" if task_type in PROPOSABLE else "",
         _yes(is_tool or task_type in PROPOSABLE),
         _yes(is_tool or task_type in tasks.NAMEABLE),
     )

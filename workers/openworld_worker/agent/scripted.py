@@ -19,6 +19,11 @@ from openworld_worker.wire import JsonObject, to_json
 from .turn import Turn
 
 SCRIPT_FOLDER = Path("/openworld/script")
+#: A ConfigMap that is missing is mounted as an empty folder, so that the turn can say this.
+_NO_SCRIPT = (
+    "no script is mounted: the ConfigMap that the Agent's model.script names does not exist in this "
+    "namespace, or is empty"
+)
 
 
 class _JsonLoader(yaml.SafeLoader):
@@ -41,12 +46,14 @@ class Scripted:
         """The proposal of this turn.
 
         Raises:
-            TerminalError: There are fewer files than turns, or the file is empty or not YAML.
+            TerminalError: There is no script, or no file for this turn, or it is empty or not YAML.
         """
         turn = context.get("turn")
         if not isinstance(turn, int) or isinstance(turn, bool) or turn < 1:
             raise TerminalError(f"context.turn is {turn!r}, not a number from 1")
         files = script_files(self.folder)
+        if not files:
+            raise TerminalError(_NO_SCRIPT)
         if turn > len(files):
             raise TerminalError(
                 f"this is turn {turn}, and the script's ConfigMap has {len(files)} "
@@ -62,7 +69,7 @@ def script_files(folder: Path) -> list[Path]:
         TerminalError: Nothing is mounted there.
     """
     if not folder.is_dir():
-        raise TerminalError(f"no script is mounted at {folder}: does the Agent's ConfigMap exist?")
+        raise TerminalError(_NO_SCRIPT)
     # a mounted ConfigMap has bookkeeping entries beside its keys: ..data and ..<time>
     return sorted((f for f in folder.iterdir() if not f.name.startswith("..")), key=_by_number)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,7 +13,7 @@ from openworld.cli.documents import Document
 from openworld.controller.validity import assess
 from openworld.kube.resources import AGENTS, POLICIES, TOOL_CATALOGS, WORKFLOWS, Resource
 from openworld.language.checks import check_workflow
-from openworld.language.reading import Finding, InvalidResource, read, suggestion
+from openworld.language.reading import Finding, InvalidResource, joined, read, suggestion
 
 from .problem import Object, Problem, named
 from .spelling import spelling_problems
@@ -77,12 +77,36 @@ def examine(document: Document) -> tuple[Object | None, list[Problem]]:
     problems += [found.problem(path, message) for path, message in _outer(body)]
     if not isinstance(body.get("spec", {}), dict):
         return None, [*problems, found.problem("spec", "must be an object")]
-    try:
-        model, findings = _KINDS[kind](body)
-    except InvalidResource as error:
-        model, findings = None, list(error.findings)
+    model, findings = _judged(kind, body)
     problems += [found.problem(finding.path, finding.message) for finding in findings]
     return Object(document, kind, namespace, name, body, model), problems
+
+
+def _judged(kind: str, body: dict[str, Any]) -> Judged:
+    """What the operator's code says; if unknown fields are all it finds, also without them."""
+    model, findings = _read(kind, body)
+    unknown = {finding.path for finding in findings if finding.message.startswith("unknown field ")}
+    if model is not None or not unknown or len(unknown) < len(findings):
+        return model, findings
+    model, more = _read(kind, _without(body, unknown))
+    return model, [*findings, *more]
+
+
+def _read(kind: str, body: dict[str, Any]) -> Judged:
+    try:
+        return _KINDS[kind](body)
+    except InvalidResource as error:
+        return None, list(error.findings)
+
+
+def _without(value: Any, paths: Collection[str], here: str = "") -> Any:
+    """A copy of the value without what stands at these paths."""
+    if isinstance(value, dict):
+        below = {key: joined(here, [str(key)]) for key in value}
+        return {key: _without(value[key], paths, path) for key, path in below.items() if path not in paths}
+    if isinstance(value, list):
+        return [_without(item, paths, f"{here}[{index}]") for index, item in enumerate(value)]
+    return value
 
 
 def _outer(body: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -10,9 +10,8 @@ from openworld.api import JsonObject
 from openworld.cli.kinds import EXECUTIONS
 from openworld.cli.output import JSON, TABLE, YAML, output_option, print_object
 from openworld.cli.session import Session, connection_options, pass_session
-from openworld.cli.story import Line, Story
-from openworld.cli.styles import style_of_tone
-from openworld.cli.times import offset_text
+from openworld.cli.story import Story
+from openworld.cli.telling import print_line
 from openworld.cli.unserved import tell_unserved, watched
 
 
@@ -40,7 +39,7 @@ def ledger(session: Session, name: str, follow: bool, output: str) -> None:
         if output == JSON:
             _print_json_line(event)
         else:
-            _print_line(session, teller.tell(event))
+            print_line(session, teller.tell(event))
     if not told and output == TABLE:
         click.echo(f"{name} has not started", err=True)
 
@@ -74,17 +73,6 @@ def new_events(states: Iterator[JsonObject]) -> Iterator[JsonObject]:
                 yield event
         if (execution.get("status") or {}).get("phase") in ("Completed", "Failed", "TimedOut", "Terminated"):
             return
-
-
-def _print_line(session: Session, line: Line) -> None:
-    from rich.text import Text
-
-    console = session.console()
-    style = style_of_tone(line.tone)
-    head = f"{offset_text(line.offset_ms):>10}  {line.who:<20}  "
-    console.print(Text.assemble((head, "bold" if not style else f"bold {style}"), (line.text, style)))
-    for detail in line.details:
-        console.print(Text(f"{'':>10}  {'':<20}    - {detail}", style=style))
 
 
 def _print_json_line(event: JsonObject) -> None:

@@ -6,6 +6,7 @@ import click
 
 from openworld.cli.errors import CliError
 from openworld.cli.plain import one_line
+from openworld.cli.refs import check_ref
 from openworld.cli.sending import find_execution, json_object, send, timeout_option
 from openworld.cli.session import Session, connection_options, pass_session
 
@@ -82,5 +83,8 @@ def signal(
         if kind in ("Complete", "Progress"):
             raise CliError(f"--reason does not go with {kind}: the payload is the task's output")
         values["reason"] = reason
-    known = send(session, find_execution(session, name), kind, ref=ref, payload=values, timeout=timeout)
+    execution = find_execution(session, name)
+    if ref is not None:
+        check_ref(execution, ref, kind)
+    known = send(session, execution, kind, ref=ref, payload=values, timeout=timeout)
     click.echo(f"{one_line(name)}: {kind} {'accepted' if known else 'sent'}")

@@ -208,10 +208,11 @@ def _show(session: Session, namespace: Namespace, run: SimulatedExecution, outpu
 
 def _tell(session: Session, execution: SimulatedExecution) -> None:
     from openworld.cli.story import Story
-    from openworld.cli.verbs.ledger import _print_line
+    from openworld.cli.telling import print_line
 
-    for line in Story(execution.uid, execution.identity.namespace).tell_all(execution.events):
-        _print_line(session, line)
+    # Without the uid: there are no Jobs whose logs a failure could point to.
+    for line in Story().tell_all(execution.events):
+        print_line(session, line)
 
 
 def _document(namespace: Namespace, run: SimulatedExecution) -> JsonObject:

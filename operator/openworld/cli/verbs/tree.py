@@ -16,6 +16,12 @@ from openworld.cli.unserved import tell_unserved, watched
 
 #: Refreshes a second of --live.
 _RATE = 4
+#: Columns of a level's guide, and between the parts of a line.
+_GUIDE, _GAP = 4, "  "
+#: Columns that a name, or what a task runs, keeps; and those that notes may take from the latter.
+_LEAST, _NOTES = 12, 32
+#: Columns below which cropped text says nothing.
+_SENSE = 4
 _FINAL = ("Completed", "Failed", "TimedOut", "Terminated")
 
 
@@ -49,7 +55,7 @@ def _follow(session: Session, console: Console, name: str) -> None:
     def screen() -> Tree | Text:
         """Drawn at most at the refresh rate, and only when something has changed."""
         if latest:
-            drawn[0] = rendered(fitted(outline(latest.pop()), console.height - 1))
+            drawn[0] = on_screen(outline(latest.pop()), console)
         return drawn[0]
 
     with Live(
@@ -63,28 +69,54 @@ def _follow(session: Session, console: Console, name: str) -> None:
 
 
 def rendered(node: Node) -> Tree:
-    """The outline as a tree that rich prints."""
+    """The outline as a tree that rich prints, its lines as long as they are."""
     branch = Tree(_label(node), guide_style="bright_black")
-    _grow(branch, node)
+    _grow(branch, node, None)
     return branch
 
 
-def _grow(branch: Tree, node: Node) -> None:
+def on_screen(root: Node, console: Console) -> Tree:
+    """The outline as a tree that fits a screen.
+
+    The first line, which says what the run waits for, takes as many lines as it needs. In the others the
+    state comes first: what a task runs, then its notes, are cropped to make room for it.
+    """
+    head = _label(root)
+    head.no_wrap, head.overflow = False, "fold"
+    lines = len(head.wrap(console, console.width))
+    branch = Tree(head, guide_style="bright_black")
+    _grow(branch, fitted(root, max(1, console.height - lines)), console.width - _GUIDE)
+    return branch
+
+
+def _grow(branch: Tree, node: Node, width: int | None) -> None:
     for child in node.children:
-        _grow(branch.add(_label(child)), child)
+        _grow(branch.add(_label(child, width)), child, None if width is None else width - _GUIDE)
 
 
-def _label(node: Node) -> Text:
+def _label(node: Node, width: int | None = None) -> Text:
     style = style_of(node.status)
+    symbol = Text(f"{symbol_of(node.status)} ", style)
+    name, what = Text(node.name, "bold"), Text(node.what)
+    state = Text(node.status if node.status != "Judged" else "", style)
+    hidden = Text(f"… {node.hidden} more" if node.hidden else "", "bright_black")
+    notes = Text("; ".join(node.notes), "bright_black")
+    if width is not None:
+        room = width - symbol.cell_len - sum(len(_GAP) + part.cell_len for part in (state, hidden) if part)
+        name = _cropped(name, max(_LEAST, room))
+        room -= name.cell_len + len(_GAP)
+        reserved = min(len(_GAP) + notes.cell_len, _NOTES) if notes else 0
+        what = _cropped(what, max(min(_LEAST, room), room - reserved))
+        room -= what.cell_len + len(_GAP) if what else 0
+        notes = _cropped(notes, room)
     text = Text(no_wrap=True, overflow="ellipsis")
-    text.append(f"{symbol_of(node.status)} ", style)
-    text.append(node.name, "bold")
-    if node.what:
-        text.append(f"  {node.what}")
-    if node.status and node.status != "Judged":
-        text.append(f"  {node.status}", style)
-    if node.hidden:
-        text.append(f"  … {node.hidden} more", "bright_black")
-    if node.notes:
-        text.append("  " + "; ".join(node.notes), "bright_black")
+    text.append_text(symbol)
+    return text.append_text(Text(_GAP).join(part for part in (name, what, state, hidden, notes) if part))
+
+
+def _cropped(text: Text, width: int) -> Text:
+    """The text in so many columns; nothing where there is room for hardly a letter."""
+    if text.cell_len > width < _SENSE:
+        return Text("")
+    text.truncate(width, overflow="ellipsis")
     return text
