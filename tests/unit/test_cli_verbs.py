@@ -723,3 +723,17 @@ def test_yaml_says_exactly_the_value_and_is_harmless() -> None:
     assert yaml.safe_load(text) == value
     assert text.isascii()
     assert yaml_text({"ü": "é"}) == "ü: é\n"
+
+
+@pytest.mark.parametrize("name", ["restart-service", "wipe-database"])
+def test_the_definition_that_an_approval_would_run_is_shown(name: str) -> None:
+    world = oncall()
+    types = {"rules": [{"name": "subs", "match": {"types": ["SUB_WORKFLOW"]}, "decision": "RequireApproval"}]}
+    world.define("Policy", "p", types)
+    world.define("Workflow", name, {"version": 4, "tasks": [{"ref": "z", "type": "HUMAN"}]})
+    item = {"ref": "fix", "type": "SUB_WORKFLOW", "input": {"name": name, "service": "checkout"}}
+    world.completes("triage", proposal={"tasks": [item]})
+    result = invoke(cluster(execution(world), answer=ACCEPTED), "approve", "run-1", "--yes")
+    digest = world.of_type("ApprovalRequested")[0]["subject"]["digest"]
+    assert f"runs:      Workflow {name} version 4 ({digest})" in result.output
+    assert f"running Workflow {name}" in invoke(cluster(execution(world)), "ledger", "run-1").output

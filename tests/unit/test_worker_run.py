@@ -120,6 +120,14 @@ def test_an_exception_is_a_failure_with_its_name_and_a_traceback_in_the_log(
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_a_tool_that_ends_its_process_has_failed() -> None:
+    def leaves() -> None:
+        raise SystemExit(0)
+
+    reason = "the tool ended the process: SystemExit: 0"
+    assert outcome_of(leaves) == Outcome(status=Status.FAILED, reason=reason)
+
+
 def test_a_terminal_error_stops_retries() -> None:
     def refused() -> None:
         raise TerminalError("no such service")

@@ -17,6 +17,7 @@ from openworld.ledger import EventType
 from .errors import CliError
 from .output import yaml_text
 from .plain import one_line
+from .history import History
 from .sending import find_execution, send, timeout_option
 from .session import Session, connection_options
 
@@ -43,7 +44,7 @@ def decide(
     session: Session, verb: str, name: str, ref: str | None, reason: str | None, yes: bool, timeout: float
 ) -> None:
     """Send the decision (`Approve` or `Reject`) on one waiting item. Raises CliError."""
-    execution = find_execution(session, name)
+    execution = History(session.cluster).of(find_execution(session, name))
     ref = _chosen(execution, ref)
     gate = execution["status"]["tasks"][ref]["approval"]
     item = recorded_item(execution, ref, gate)

@@ -36,6 +36,7 @@ class Kind:
 
 
 EXECUTIONS = Kind(GROUP, VERSION, "executions", "Execution")
+LEDGER_SEGMENTS = Kind(GROUP, VERSION, "ledgersegments", "LedgerSegment")
 SIGNALS = Kind(GROUP, VERSION, "signals", "Signal")
 SELF_REVIEWS = Kind(
     "authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", namespaced=False

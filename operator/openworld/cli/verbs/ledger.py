@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import click
 
 from openworld.api import JsonObject
+from openworld.cli.history import History
 from openworld.cli.kinds import EXECUTIONS
 from openworld.cli.output import JSON, TABLE, YAML, output_option, print_object
 from openworld.cli.session import Session, connection_options, pass_session
@@ -28,10 +29,12 @@ def ledger(session: Session, name: str, follow: bool, output: str) -> None:
     """
     if follow and output == YAML:
         raise click.UsageError("--follow prints events one by one: use -o table or -o json with it")
+    history = History(session.cluster)
     if output != TABLE and not follow:
-        print_object(events_of(session.cluster.get(EXECUTIONS, name)), output)
+        print_object(events_of(history.of(session.cluster.get(EXECUTIONS, name))), output)
         return
-    seen = watched(session, name) if follow else iter([_read(session, name)])
+    states = watched(session, name) if follow else iter([_read(session, name)])
+    seen = map(history.of, states)
     teller = Story()
     told = 0
     for event in new_events(_introduced(seen, teller)):

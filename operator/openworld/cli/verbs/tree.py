@@ -8,6 +8,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from openworld.api import JsonObject
+from openworld.cli.history import History
 from openworld.cli.kinds import EXECUTIONS
 from openworld.cli.outline import Node, fitted, outline
 from openworld.cli.session import Session, connection_options, pass_session
@@ -36,7 +37,7 @@ def tree(session: Session, name: str, live: bool) -> None:
     Denied items are shown too, with the rule that denied them.
     """
     if not live:
-        execution = session.cluster.get(EXECUTIONS, name)
+        execution = History(session.cluster).of(session.cluster.get(EXECUTIONS, name))
         session.console().print(rendered(outline(execution)))
         tell_unserved(session, [execution])
         return
@@ -49,13 +50,14 @@ def tree(session: Session, name: str, live: bool) -> None:
 def _follow(session: Session, console: Console, name: str) -> None:
     from rich.live import Live
 
+    history = History(session.cluster)
     latest: list[JsonObject] = []
     drawn: list[Tree | Text] = [Text("…")]
 
     def screen() -> Tree | Text:
         """Drawn at most at the refresh rate, and only when something has changed."""
         if latest:
-            drawn[0] = on_screen(outline(latest.pop()), console)
+            drawn[0] = on_screen(outline(history.of(latest.pop())), console)
         return drawn[0]
 
     with Live(
