@@ -97,9 +97,9 @@ class ApiServerDouble(Client):
         plain = path.removesuffix("/status")
         if plain not in self.objects:
             raise _refusal(404, "NotFound", f"{plain} not found", request)
-        return {"GET": self._get, "PUT": self._replace_status, "PATCH": self._patch, "DELETE": self._delete}[
-            method
-        ](request, plain)
+        return {"GET": self._get, "PUT": self._replace, "PATCH": self._patch, "DELETE": self._delete}[method](
+            request, plain
+        )
 
     def _is_list(self, path: str) -> bool:
         """`/apis/G/V[/namespaces/N]/PLURAL` or `/api/V[/namespaces/N]/PLURAL`."""
@@ -130,9 +130,12 @@ class ApiServerDouble(Client):
         self.objects[path] = stored
         return copy.deepcopy(stored)
 
-    def _replace_status(self, request: Request, path: str) -> JsonObject:
-        assert request.path.endswith("/status")
+    def _replace(self, request: Request, path: str) -> JsonObject:
         self._check(request, path, (request.body or {})["metadata"])
+        if not request.path.endswith("/status"):
+            spec = copy.deepcopy((request.body or {})["spec"])
+            self.objects[path] = {**self.objects[path], "spec": spec}
+            return self._touched(path)
         self.objects[path] = {**self.objects[path], "status": copy.deepcopy((request.body or {})["status"])}
         return self._touched(path)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from openworld.api import Agent, Execution, Phase, Policy, ReportStatus, SignalType, ToolCatalog, Workflow
 from openworld.engine import snapshot
+from openworld.engine.claims import Book
 from openworld.engine.decide import Pass
 from openworld.engine.desire import desired
 from openworld.engine.facts import Ending, Fact, JobEnded, JobStarted, Report, Signaled
@@ -20,6 +21,7 @@ from openworld.engine.needs import (
     DefinitionKind,
     Need,
     NeedAccess,
+    NeedClaim,
     NeedDefinition,
     NeedScript,
     ScriptAnswer,
@@ -63,6 +65,8 @@ class World:
         }
         self.denied_tools: set[str] = set()
         self.asked: list[Need] = []
+        self.book = Book()
+        self.others: set[str] = set()
         self.events: list[dict[str, Any]] = []
         self._facts = 0
         execution = Execution.model_validate(
@@ -95,6 +99,8 @@ class World:
             return Definition(need.name, _MODELS[need.kind].model_validate(spec), digest(spec))
         if isinstance(need, NeedAccess):
             return need.tool not in self.denied_tools
+        if isinstance(need, NeedClaim):
+            return self.book.claim(need, self.now_ms, lambda held: held.uid in self.others)
         assert isinstance(need, NeedScript)
         try:
             return ScriptAnswer(evaluate(need.evaluator, need.expression, json.loads(need.data)))

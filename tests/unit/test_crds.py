@@ -81,6 +81,7 @@ def test_names_and_columns_are_what_people_type_and_see() -> None:
         "TaskResult": ["otr"],
         "Signal": ["osig"],
         "LedgerSegment": ["olseg"],
+        "Limit": ["olim"],
     }
     assert all(entry["categories"] == ["openworld"] for entry in names.values())
     assert all(manifest["spec"]["scope"] == "Namespaced" for manifest in MANIFESTS.values())
@@ -113,7 +114,7 @@ def test_the_record_is_written_as_a_whole_and_rules_say_why() -> None:
 
 def test_reports_and_segments_have_no_status_and_are_selected_by_execution_as_signals_are() -> None:
     subresources = {name: version(name).get("subresources") for name in MANIFESTS}
-    assert subresources.pop("TaskResult") is subresources.pop("LedgerSegment") is None
+    assert {subresources.pop(name) for name in ("TaskResult", "LedgerSegment", "Limit")} == {None}
     assert all(entry == {"status": {}} for entry in subresources.values())
     selected = {name: version(name).get("selectableFields") for name in MANIFESTS}
     assert {name for name, fields in selected.items() if fields} == {"TaskResult", "Signal", "LedgerSegment"}

@@ -3,6 +3,7 @@
 from .agent import Agent, AgentStatus
 from .execution import Execution, ExecutionStatus, Phase, TaskStatus
 from .ledgersegment import LedgerSegment
+from .limit import Limit
 from .meta import API_VERSION, GROUP, VERSION, Condition, Json, JsonObject, Strict
 from .policy import Policy, PolicyStatus
 from .signal import Signal, SignalStatus, SignalType
@@ -23,6 +24,7 @@ __all__ = [
     "Json",
     "JsonObject",
     "LedgerSegment",
+    "Limit",
     "Phase",
     "Policy",
     "PolicyStatus",

@@ -17,6 +17,7 @@ import yaml
 from .agent import Agent, AgentStatus
 from .execution import Execution, ExecutionStatus
 from .ledgersegment import LedgerSegment
+from .limit import Limit
 from .meta import GROUP, VERSION, JsonObject, Strict
 from .policy import Policy, PolicyStatus
 from .signal import Signal, SignalStatus
@@ -152,6 +153,7 @@ KINDS = (
         is_immutable=True,
         selectable=(".spec.execution",),
     ),
+    Kind("Limit", "limits", "olim", Limit, None, (("Key", "string", ".spec.key", 0), _AGE)),
 )  # fmt: skip
 
 

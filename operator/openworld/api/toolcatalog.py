@@ -91,6 +91,13 @@ class Run(Strict):
     )
 
 
+class RateLimit(Strict):
+    """How many may start in a time."""
+
+    count: int = Field(ge=1, le=10_000, description="Starts.")
+    per_seconds: Seconds = Field(ge=1, description="In this many seconds.")
+
+
 class Tool(Timeouts):
     """One tool: what it takes, what it does, how it runs."""
 
@@ -110,6 +117,15 @@ class Tool(Timeouts):
     poll_timeout_seconds: Seconds = Field(
         default=300,
         description="Until the container starts: pod not scheduled, image not there; 0: no limit.",
+    )
+    concurrency_limit: int = Field(
+        default=0,
+        ge=0,
+        le=10_000,
+        description="Tasks of this tool at a time in the namespace; 0: any number.",
+    )
+    rate_limit: RateLimit | None = Field(
+        default=None, description="How often tasks of this tool may start in the namespace."
     )
     idempotent: bool = Field(
         default=False,

@@ -209,6 +209,27 @@ class Task(Strict):
         return data
 
 
+class ConcurrencyPolicy(StrEnum):
+    """What becomes of a run for which there is no place."""
+
+    QUEUE = "QUEUE"
+    REJECT = "REJECT"
+
+
+class Concurrency(Strict):
+    """How many runs of a workflow there may be at a time in the namespace."""
+
+    limit: int = Field(ge=1, le=10_000, description="Runs at a time.")
+    key: str = Field(
+        default="",
+        max_length=1024,
+        description="Runs with the same key count together; may hold ${workflow.input…}. Unset: all runs.",
+    )
+    policy: ConcurrencyPolicy = Field(
+        default=ConcurrencyPolicy.QUEUE, description="QUEUE: the run waits, Pending; REJECT: it fails."
+    )
+
+
 class Workflow(Strict):
     """A definition: what a run of it does, in which order, with which tools and under which policy."""
 
@@ -237,6 +258,9 @@ class Workflow(Strict):
     timeout_policy: TimeoutPolicy = Field(
         default=TimeoutPolicy.TIME_OUT_WF,
         description="TIME_OUT_WF: the run is TimedOut; ALERT_ONLY: recorded, and it goes on.",
+    )
+    concurrency: Concurrency | None = Field(
+        default=None, description="How many runs there may be at a time; the others wait or are rejected."
     )
     failure_workflow: WorkflowName = Field(
         default="", description="Workflow that is started when a run fails, times out or is terminated."

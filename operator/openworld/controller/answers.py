@@ -15,12 +15,14 @@ from openworld.engine.needs import (
     DefinitionKind,
     Need,
     NeedAccess,
+    NeedClaim,
     NeedDefinition,
 )
 from openworld.kube import Client, NotFound, Resource
 from openworld.kube.resources import ACCESS_REVIEWS, AGENTS, POLICIES, TOOL_CATALOGS, WORKFLOWS
 from openworld.language.versions import choose, version_in
 
+from .claims import Claims
 from .scripts import ScriptRunner
 from .stores import ObjectKey
 from .validity import definition_of
@@ -42,12 +44,14 @@ class Answers:
         client: Client,
         world: World,
         scripts: ScriptRunner,
+        claims: Claims,
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._world = world
         self._scripts = scripts
+        self._claims = claims
         self._monotonic = monotonic
         self._access: dict[tuple[str, NeedAccess], tuple[float, bool]] = {}
 
@@ -60,6 +64,8 @@ class Answers:
             return await self._definition(namespace, need)
         if isinstance(need, NeedAccess):
             return await self._may_use(namespace, need)
+        if isinstance(need, NeedClaim):
+            return await self._claims.claim(namespace, need)
         return await self._scripts.run(need)
 
     async def _definition(self, namespace: str, need: NeedDefinition) -> Definition:

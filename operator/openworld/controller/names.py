@@ -58,6 +58,11 @@ def segment_name(execution_name: str, execution_uid: str, index: int) -> str:
     return f"{execution_name[:40].rstrip('.-')}-{short_hash(execution_uid)}-l{index}"
 
 
+def limit_name(key: str) -> str:
+    """Name of the Limit object of a key."""
+    return f"limit-{short_hash(key)}"
+
+
 def label_value(text: str) -> str:
     """A text as a label's value.
 

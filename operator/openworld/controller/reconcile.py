@@ -23,6 +23,7 @@ from openworld.ledger import LedgerCorruptError
 from .acts import Actor, OutrunError
 from .admission import AdmissionGuard
 from .answers import Answers
+from .claims import Claims
 from .executions import Executions, InvalidSpecError, Loaded
 from .logs import about, of_execution
 from .observe import Observation, Observer
@@ -76,7 +77,8 @@ class Reconciler:
         self._told: dict[ObjectKey, list[Fact]] = defaultdict(list)
         self._executions = Executions(client)
         self._observer = Observer(client, world, settings, lambda: guard.since_ms)
-        self._answers = Answers(client, world, scripts, monotonic=monotonic)
+        self._claims = Claims(client, now_ms=now_ms)
+        self._answers = Answers(client, world, scripts, self._claims, monotonic=monotonic)
         self._recorder = Recorder(client, world)
         self._actor = Actor(
             client, world, self._executions, settings, self.tell, self.wake, monotonic=monotonic
@@ -147,6 +149,8 @@ class Reconciler:
             await self._recorder.tell(
                 loaded, decision.events, decision.refused, seen.refused_signals, seen.refused_results
             )
+        for waiting in await self._claims.release(key, loaded.state.uid, want.claims):
+            self.queue.add(waiting)
         if decision.events:
             loaded = await self._recorder.seal(loaded)
             self._executions.keep(loaded)

@@ -44,7 +44,10 @@ def desired(state: State, now_ms: int) -> Desired:
                 jobs.append(thing)
             else:
                 children.append(thing)
-    return Desired(tuple(jobs), tuple(children), stop, min(times) if times else None)
+    claims = {(key, task.ref) for task in state.active_tasks() for key in task.claims}
+    if state.claim:
+        claims.add((state.claim, ""))
+    return Desired(tuple(jobs), tuple(children), stop, frozenset(claims), min(times) if times else None)
 
 
 def stop_of(state: State, seq: int) -> Signaled:

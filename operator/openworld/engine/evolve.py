@@ -122,6 +122,7 @@ def _started(state: State, event: JsonObject, at_ms: int) -> None:
     state.workflow_digest = identity["digest"]
     state.started_at_ms = state.clock_from_ms = at_ms
     state.input = event["input"]
+    state.claim = event.get("claim", "")
     state.limits = Limits.model_validate(event["limits"])
     state.variables = dict(state.workflow.variables)
     open_scope(state, Scope(id=ROOT, tasks=tuple(state.workflow.tasks)))
@@ -221,6 +222,7 @@ def _scheduled(state: State, event: JsonObject, at_ms: int) -> None:
     task.input = event["input"]
     task.items = event.get("items")
     task.inline = event.get("definition")
+    task.claims = event.get("claims", [])
     task.wake_at_ms = epoch_ms(event["dueAt"]) if "dueAt" in event else None
     if event["taskType"] != task.type.value:  # DYNAMIC: it runs as what its input names
         become = {"type": TaskType(event["taskType"]), "name": event["name"]}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from openworld.api import JsonObject, Policy, Task, TaskType, Workflow
+from openworld.api import JsonObject, Policy, Task, TaskType, Tool, Workflow
 from openworld.api.policy import Limits
-from openworld.api.workflow import TimeoutPolicy
+from openworld.api.workflow import ConcurrencyPolicy, TimeoutPolicy
 from openworld.language.canonical import NotCanonical, canonical
 from openworld.language.checks import check_workflow
-from openworld.language.expressions import ExpressionError
+from openworld.language.expressions import ExpressionError, resolve
 from openworld.language.schemas import violations
 from openworld.ledger import EventType, rfc3339
 
@@ -20,7 +20,7 @@ from .endings import (
     time_out,
     unrecordable,
 )
-from .needs import Definition, DefinitionKind, NeedDefinition
+from .needs import Claim, Definition, DefinitionKind, NeedClaim, NeedDefinition
 from .scopes import inner_arrays, ready, unreachable
 from .state import ROOT, Scope, State
 
@@ -60,8 +60,12 @@ def has_begun(p: Pass) -> bool:
     if workflow is None or problem:
         p.emit(EventType.EXECUTION_FAILED, reason=problem)
         return False
+    claim = _claimed(p, workflow, name, run_input)
+    if claim is None:
+        return False
     p.emit(
         EventType.EXECUTION_STARTED,
+        claim=claim or None,
         workflow={"name": name, "version": workflow.version, "digest": digest},
         definition=workflow.wire(),
         input=run_input,
@@ -73,6 +77,59 @@ def has_begun(p: Pass) -> bool:
         limits=limits.model_dump(mode="json", by_alias=True),
     )
     return True
+
+
+def _claimed(p: Pass, workflow: Workflow, name: str, run_input: JsonObject) -> str | None:
+    """The limit under which this run has a place, empty when there is none; None while it has to wait."""
+    concurrency = workflow.concurrency
+    if concurrency is None:
+        return ""
+    try:
+        own = resolve(concurrency.key, {"workflow": {"input": run_input}})
+    except ExpressionError as error:
+        p.emit(EventType.EXECUTION_FAILED, reason=f"concurrency.key: {error}")
+        return None
+    text = own if isinstance(own, str) else canonical(own).decode()
+    key = f"workflow/{name}/{text}"[:1024]
+    answer = p.ask(NeedClaim(key, p.state.name, p.state.uid, most=concurrency.limit))
+    if not isinstance(answer, Claim):
+        return None
+    if answer.granted:
+        return key
+    if concurrency.policy is ConcurrencyPolicy.REJECT:
+        reason = f"Rejected: {concurrency.limit} runs of {name!r} with the key {text!r} are going on already"
+        p.emit(EventType.EXECUTION_FAILED, reason=reason)
+        return None
+    p.wake_at(answer.again_ms)
+    return None
+
+
+def _has_place(p: Pass, ref: str, admission: JsonObject) -> list[str] | None:
+    """The limits of the tool under which a task has a place; None while it has to wait for one."""
+    tool = admission.get("tool")
+    model = p.state.tools.get(tool["digest"]) if tool is not None else None
+    if tool is not None and model is None:
+        model = Tool.model_validate(tool["definition"])
+    if model is None or not (model.concurrency_limit or model.rate_limit):
+        return []
+    rate = model.rate_limit
+    key = f"tool/{model.name}"
+    need = NeedClaim(
+        key,
+        p.state.name,
+        p.state.uid,
+        ref,
+        model.concurrency_limit,
+        rate.count if rate is not None else 0,
+        rate.per_seconds if rate is not None else 0,
+    )
+    answer = p.ask(need)
+    if not isinstance(answer, Claim):
+        return None
+    if not answer.granted:
+        p.wake_at(answer.again_ms)
+        return None
+    return [key]
 
 
 def _broken(schema: JsonObject | None, value: JsonObject, name: str) -> str:
@@ -160,7 +217,9 @@ def _break_deadlock(p: Pass) -> None:
     state = p.state
     active = state.active_tasks()
     waits_within = {TaskType.JOIN, TaskType.EXCLUSIVE_JOIN, TaskType.DO_WHILE}
-    if p.needs or state.is_final or state.is_paused or any(t.type not in waits_within for t in active):
+    if p.needs or state.is_final or state.is_paused or p.wake_at_ms is not None:
+        return
+    if any(task.type not in waits_within for task in active):
         return
     if active:
         refs = ", ".join(task.ref for task in active)
@@ -265,8 +324,12 @@ def start(p: Pass, scope: Scope, definition: Task) -> None:
         return
     if definition.type in tasks.WITH_JOB and not governed.has_capacity(p):
         return
+    claims = _has_place(p, ref, admission)
+    if claims is None:
+        return
     kind = tasks.of(definition.type)
     data: JsonObject = {
+        "claims": claims or None,
         "ref": ref,
         "scope": scope.id,
         "taskType": definition.type.value,

@@ -67,6 +67,30 @@ class NeedScript:
 
 
 @dataclass(frozen=True, slots=True)
+class NeedClaim:
+    """A place under a limit of the namespace, for a task or (without ref) for the run. Answered by a `Claim`.
+
+    `most` bounds how many run at a time, `rate` how many start in `per_seconds`; 0 bounds nothing.
+    """
+
+    key: str
+    execution: str
+    uid: str
+    ref: str = ""
+    most: int = 0
+    rate: int = 0
+    per_seconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Whether there was a place; if not, when to ask again (epoch, milliseconds)."""
+
+    granted: bool
+    again_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ScriptAnswer:
     """A script's value, or why there is none."""
 
@@ -74,5 +98,5 @@ class ScriptAnswer:
     error: str | None = None
 
 
-Need = NeedDefinition | NeedAccess | NeedScript
-Answer = Definition | bool | ScriptAnswer
+Need = NeedDefinition | NeedAccess | NeedScript | NeedClaim
+Answer = Definition | bool | ScriptAnswer | Claim

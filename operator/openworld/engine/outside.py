@@ -59,11 +59,13 @@ class DesiredChild:
 class Desired:
     """Everything that must exist now, and what must not.
 
-    `jobs` and `children` hold what must be there. `stop` names attempts (by seq) whose Job or
+    `jobs` and `children` hold what must be there, `claims` the limits under which this run has a place, each
+    with the ref of its task (empty for the run itself). `stop` names attempts (by seq) whose Job or
     child must not go on. `wake_at_ms` is when time alone changes the answer (epoch, milliseconds).
     """
 
     jobs: tuple[DesiredJob, ...] = ()
     children: tuple[DesiredChild, ...] = ()
     stop: frozenset[int] = frozenset()
+    claims: frozenset[tuple[str, str]] = frozenset()
     wake_at_ms: int | None = None

@@ -74,6 +74,7 @@ class Turn:
 class TaskState:
     """One task; a ref means its last attempt. `earlier` are the attempts before it, by seq.
 
+    `claims` are the limits of the namespace under which it has a place.
     `iteration` counts the iterations of a loop, `items` are what it goes over. `inline` is the definition
     that a SUB_WORKFLOW carries.
     """
@@ -110,6 +111,7 @@ class TaskState:
     progressed_at_ms: int | None = None
     progress_reports: int = 0
     forgiven_turns: int = 0
+    claims: list[str] = field(default_factory=list)
     first_scheduled_at_ms: int = 0
     alerted: set[str] = field(default_factory=set)
     branch_refs: list[str] = field(default_factory=list)
@@ -201,6 +203,7 @@ class State:
     suspended: bool = False
     paused_by: str = ""
     paused_at_ms: int = 0
+    claim: str = ""
     variables: JsonObject = field(default_factory=dict)
     output: JsonObject | None = None
     input: JsonObject = field(default_factory=dict)

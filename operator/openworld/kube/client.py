@@ -121,6 +121,13 @@ class Client:
         path = resource.path(metadata["namespace"], metadata["name"], "status")
         return await self._request("PUT", path, body=body)
 
+    async def replace(self, resource: Resource, body: JsonObject) -> JsonObject:
+        """Write an object at the resourceVersion that `body` names. Raises Conflict, NotFound."""
+        metadata = body["metadata"]
+        if not metadata.get("resourceVersion"):
+            raise ValueError("an object is only written at a resourceVersion")
+        return await self._request("PUT", resource.path(metadata["namespace"], metadata["name"]), body=body)
+
     async def patch(
         self,
         resource: Resource,

@@ -41,6 +41,7 @@ POLICIES = _own("policies", "Policy")
 AGENTS = _own("agents", "Agent")
 TASK_RESULTS = _own("taskresults", "TaskResult")
 SIGNALS = _own("signals", "Signal")
+LIMITS = _own("limits", "Limit")
 LEDGER_SEGMENTS = _own("ledgersegments", "LedgerSegment")
 
 JOBS = Resource("batch", "v1", "jobs", "Job")

@@ -13,6 +13,7 @@ import orjson
 from pydantic import ValidationError
 
 from openworld.api import Execution, Json, JsonObject, ReportStatus, SignalType
+from openworld.engine.claims import Book, Place
 from openworld.engine.decide import Pass
 from openworld.engine.desire import desired
 from openworld.engine.facts import (
@@ -32,6 +33,7 @@ from openworld.engine.needs import (
     DefinitionKind,
     Need,
     NeedAccess,
+    NeedClaim,
     NeedDefinition,
     ScriptAnswer,
 )
@@ -88,6 +90,7 @@ class Namespace:
         self._may_use = may_use
         self._started: dict[tuple[str, int], SimulatedExecution] = {}
         self._facts = 0
+        self._book = Book()
 
     # What people apply.
 
@@ -304,6 +307,8 @@ class Namespace:
         self._act(execution, want)
         if decision.is_full:
             execution.is_due = True
+        if decision.events and self._book.places:  # a place may be free for somebody else
+            self._all_are_due()
         if execution.origin is not None and execution.state.is_final != was_final:
             self._tell_parent(execution, execution.origin)
 
@@ -312,10 +317,20 @@ class Namespace:
             return self.definitions.find(need.kind, need.name, getattr(need, "version", None))
         if isinstance(need, NeedAccess):
             return self._may_use(need.service_account, need.tool)
+        if isinstance(need, NeedClaim):
+            return self._book.claim(need, self.now_ms, self._is_alive)
         try:
             return ScriptAnswer(evaluate(need.evaluator, need.expression, json.loads(need.data)))
         except ScriptError as error:
             return ScriptAnswer(error=str(error))
+
+    def _is_alive(self, held: Place) -> bool:
+        """Whether a place's holder still wants it."""
+        holder = next((each for each in self.executions if each.uid == held.uid), None)
+        if holder is None or holder.state.is_final:
+            return False
+        task = holder.state.tasks.get(held.ref)
+        return not held.ref or (task is not None and not task.status.is_final)
 
     def _act(self, execution: SimulatedExecution, want: Desired) -> None:
         for child in want.children:

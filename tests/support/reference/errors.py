@@ -48,12 +48,12 @@ TASK_REASONS = (
         "BudgetExceeded",
         "A budget is used up.",
         "Turns, tokens or time of an agent, by the Policy's `limits` or the Agent's. The task fails, or is timed out while a turn runs. Not retried.",
-        "Raise the budget, or narrow the task. A retry of the run begins with new time; tokens that were used stay used.",
+        "Raise the budget, or narrow the task. A retry of the run begins with new time; turns and tokens stay used. A rerun from the agent's task begins with its first turn.",
     ),
     Reason(
         "ApprovalRefused",
         "A person said no: `ApprovalRefused by WHO: WHY`.",
-        "A Signal Reject. The agent is told; an authored task ends the run.",
+        "A Signal Reject. Below an agent the agent is told; elsewhere the run fails, unless the task is `optional` or `permissive`.",
         "Ask who refused. A retry of the run asks again.",
     ),
     Reason(
@@ -66,12 +66,12 @@ TASK_REASONS = (
         "OutcomeUnknown",
         "The attempt ended, and nobody knows whether it did its work. It is not repeated.",
         "A Write or Destructive tool that is not `idempotent`: its node was lost, its Job was deleted, it timed out, or it ended well without a report.",
-        "See what the tool did. Then retry the run, or rerun it behind the task. Set `idempotent: true` where running twice does no harm.",
+        "See what the tool did, and undo it where that is needed; a retry of the run runs it again. Set `idempotent: true` where running twice does no harm.",
     ),
     Reason(
         "OutputTooLarge",
         "A report is too large for the record.",
-        "More than 256 KiB, or more than the record has room for. Not retried.",
+        "More than 256 KiB. Not retried.",
         "Store the data elsewhere and report a reference.",
     ),
     Reason(
@@ -96,7 +96,7 @@ TASK_REASONS = (
         "Changed",
         "What would run now is not what a person approved.",
         "The Agent or Workflow that an approved task names has been changed since. Not retried.",
-        "Retry the run: it asks again, and shows the new one.",
+        "Rerun the run from the task: it asks again, and shows the new one. A retry goes by what was approved, and fails again.",
     ),
     Reason(
         "MaxIterations",
@@ -119,16 +119,22 @@ TASK_REASONS = (
     Reason(
         "Refused",
         "The API server refused the Job or the child execution as such.",
-        "What the catalog says of the container is no valid pod, or an admission policy of the cluster forbids it. Not retried. (A missing right or a quota is tried again.)",
+        "What the catalog says of the container is no valid pod, or an admission policy of the cluster forbids it. What may be set right, as a missing right or a full quota, is tried again for as long as an image is. Not retried.",
         "Correct the catalog, or the cluster's policy, as the message says.",
     ),
 )
 RUN_REASONS = (
     Reason(
         "LedgerFull",
-        "The record has reached its limit, and the run is ended while it can still be written.",
-        "Large outputs, or very many tasks.",
+        "The API server does not take the record any more, because it is too large.",
+        "What a run holds at one time is too much for one object: very many tasks that have not ended, or very large reasons. Older events are sealed into LedgerSegments before that.",
         "Return references to large data; split the run into child executions, each with a record of its own.",
+    ),
+    Reason(
+        "Rejected",
+        "There are as many runs of the workflow as there may be at a time.",
+        "`concurrency` of the Workflow, with `policy: REJECT`. The run has never started.",
+        "Create it again later, or let runs wait: `policy: QUEUE`.",
     ),
     Reason(
         "Deadlock",
@@ -182,7 +188,7 @@ _INTRO = f"""# Why something failed
 {GENERATED}
 
 The reason of a task stands in the event that ended it and in `status.tasks.REF.reason`, that of a run in `status.reason`; both are sentences
-for people. A word at the beginning, with a colon behind it, says what kind of failure it is; programs may rely on these words. A reason without one is
+for people. A word at the beginning, with a colon behind it, says what kind of failure it is. A reason without one is
 a worker's own, a script's error, or a timeout, which names the limit by its field. `openworld ledger NAME` shows what came before.
 
 A run that failed because of a task says `task REF failed: ` and the task's reason; a SUB_WORKFLOW says

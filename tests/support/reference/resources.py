@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, get_args
 
+from annotated_types import Ge
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -47,7 +48,7 @@ def nested_models() -> dict[type[BaseModel], list[str]]:
     """Every model below those of the kinds, and the fields that hold it."""
     kinds = {kind.spec for kind in crd.KINDS}
     found: dict[type[BaseModel], list[str]] = {}
-    open_models = [
+    open_models: list[tuple[str, type[BaseModel]]] = [
         (f"{kind.name}.{part}", model)
         for kind in crd.KINDS
         for part, model in (("spec", kind.spec), ("status", kind.status))
@@ -125,11 +126,17 @@ def _fields(model: type[BaseModel], prefix: str = "") -> str:
     rows = []
     for name, field in model.model_fields.items():
         wire = _wire_name(name, field)
-        node = schema["properties"][wire]
+        node = schema["properties"][wire] | _strictest(field)
         limits = "; ".join(_limits(node, defs))
         description = field.description or ""
         rows.append((code(prefix + wire), _type(node, defs), _default(field), limits, description))
     return table(_HEAD, rows)
+
+
+def _strictest(field: FieldInfo) -> JsonObject:
+    """The lower bound that binds where a type and a field have one each; a schema shows only one of them."""
+    bounds = [limit.ge for limit in field.metadata if isinstance(limit, Ge)]
+    return {"minimum": max(bounds)} if bounds else {}  # type: ignore[type-var]
 
 
 def _wire_name(name: str, field: FieldInfo) -> str:

@@ -52,6 +52,7 @@ def _namespace() -> Namespace:
         _tool("repair", "Write"),
         _tool("drop", "Destructive"),
         _tool("slow", timeoutSeconds=60, timeoutPolicy="ALERT_ONLY"),
+        _tool("scarce", concurrencyLimit=1),
     ]
     made.define("ToolCatalog", "tools", {"tools": tools})
     rules = [
@@ -72,8 +73,14 @@ def _namespace() -> Namespace:
     return made
 
 
-def _run(made: Namespace, *tasks: JsonObject, start: JsonObject | None = None, **spec: Any) -> SimulatedExecution:
-    made.define("Workflow", "main", {"tasks": list(tasks), "catalogs": ["tools"], "policyRef": {"name": "careful"}} | spec)
+def _run(
+    made: Namespace, *tasks: JsonObject, start: JsonObject | None = None, **spec: Any
+) -> SimulatedExecution:
+    made.define(
+        "Workflow",
+        "main",
+        {"tasks": list(tasks), "catalogs": ["tools"], "policyRef": {"name": "careful"}} | spec,
+    )
     execution = made.start("main", {"n": 2}, requested_by=ALICE, **(start or {}))
     made.settle()
     return execution
@@ -99,7 +106,15 @@ def _control_flow() -> Namespace:
             "type": "DO_WHILE",
             "items": ["a", "b"],
             "input": {"keepLastN": 1},
-            "loopOver": [{"ref": "say", "type": "INLINE", "input": {"x": "${each.output.loopItem}"}, "evaluatorType": "javascript", "expression": "$.x"}],
+            "loopOver": [
+                {
+                    "ref": "say",
+                    "type": "INLINE",
+                    "input": {"x": "${each.output.loopItem}"},
+                    "evaluatorType": "javascript",
+                    "expression": "$.x",
+                }
+            ],
         },
         {
             "ref": "pick",
@@ -120,7 +135,9 @@ def _control_flow() -> Namespace:
         outputParameters={"color": "${workflow.variables.color}"},
     )
     made.advance(15)
-    made.report(run, "left", ReportStatus.FAILED_WITH_TERMINAL_ERROR, reason="no such key", output={"code": 404})
+    made.report(
+        run, "left", ReportStatus.FAILED_WITH_TERMINAL_ERROR, reason="no such key", output={"code": 404}
+    )
     made.signal(run, SignalType.PROGRESS, by=BOB, ref="right", payload={"seen": True})
     made.signal(run, SignalType.FAIL, by=BOB, ref="right", payload={"reason": "not today"})
     branches = [[{"ref": "left", "type": "lookup", "optional": True}], [{"ref": "right", "type": "lookup"}]]
@@ -133,8 +150,26 @@ def _control_flow() -> Namespace:
         {"ref": "b", "type": "NOOP", "dependsOn": ["a"]},
     )
     made.report(made.executions[-1], "a", ReportStatus.FAILED_WITH_TERMINAL_ERROR, reason="no")
-    _run(made, {"ref": "stop", "type": "TERMINATE", "input": {"terminationStatus": "COMPLETED", "terminationReason": "enough", "workflowOutput": {"n": 1}}})
-    _run(made, {"ref": "stop", "type": "TERMINATE", "input": {"terminationStatus": "TERMINATED", "terminationReason": "enough"}})
+    _run(
+        made,
+        {
+            "ref": "stop",
+            "type": "TERMINATE",
+            "input": {
+                "terminationStatus": "COMPLETED",
+                "terminationReason": "enough",
+                "workflowOutput": {"n": 1},
+            },
+        },
+    )
+    _run(
+        made,
+        {
+            "ref": "stop",
+            "type": "TERMINATE",
+            "input": {"terminationStatus": "TERMINATED", "terminationReason": "enough"},
+        },
+    )
     _run(made, {"ref": "become", "type": "DYNAMIC", "startDelay": 5, "input": {"taskToExecute": "lookup"}})
     return made
 
@@ -146,8 +181,16 @@ def _attempts() -> Namespace:
     made.report(run, "call", ReportStatus.FAILED, reason="connection refused")
     made.advance(5)
     _starts(made, run, "call")
-    half = {"output": {"done": 1}, "reason": "half of it", "pod": "pod-of-call", "callback_after_seconds": 30}
-    made.tell(run, Report(made.fact_id(), run.state.tasks["call"].seq, ReportStatus.IN_PROGRESS, **half))
+    half = Report(
+        made.fact_id(),
+        run.state.tasks["call"].seq,
+        ReportStatus.IN_PROGRESS,
+        output={"done": 1},
+        reason="half of it",
+        pod="pod-of-call",
+        callback_after_seconds=30,
+    )
+    made.tell(run, half)
     made.advance(30)
     _starts(made, run, "call")
     _reports(made, run, "call", output={"found": True}, usage={"tokensIn": 3, "tokensOut": 1})
@@ -180,7 +223,13 @@ def _operations() -> Namespace:
     made.report(run, "last", ReportStatus.FAILED_WITH_TERMINAL_ERROR, reason="no such key")
     made.signal(run, SignalType.RETRY, by=BOB)
     made.report(run, "last")
-    made.signal(run, SignalType.RERUN, by=BOB, ref="first", payload={"input": {"key": "other"}, "workflowInput": {"n": 3}})
+    made.signal(
+        run,
+        SignalType.RERUN,
+        by=BOB,
+        ref="first",
+        payload={"input": {"key": "other"}, "workflowInput": {"n": 3}},
+    )
     made.signal(run, SignalType.TERMINATE, by=BOB, payload={"reason": "enough"})
     made.signal(run, SignalType.RESTART, by=BOB, payload={"useLatestDefinitions": True})
     made.signal(run, SignalType.COMPLETE, by=BOB, ref="first")
@@ -190,9 +239,11 @@ def _operations() -> Namespace:
     made.signal(loop, SignalType.RERUN, by=BOB, ref="call__1")
     ask = {"ref": "ask", "type": "HUMAN", "input": {"color": "${workflow.variables.color}"}}
     note = {"ref": "note", "type": "SET_VARIABLE", "input": {"color": "red"}}
-    anew = _run(made, {"ref": "fan", "type": "FORK_JOIN", "forkTasks": [[ask], [note]]})
+    wait = {"ref": "wait", "type": "WAIT", "input": {"duration": "60s"}}
+    anew = _run(made, {"ref": "fan", "type": "FORK_JOIN", "forkTasks": [[ask], [note], [wait]]})
     made.signal(anew, SignalType.TERMINATE, by=BOB)
     made.signal(anew, SignalType.RETRY, by=BOB)
+    made.signal(anew, SignalType.COMPLETE, by=BOB, ref="ask", payload={"color": "blue"})
     return made
 
 
@@ -206,7 +257,11 @@ def _children() -> Namespace:
     made.report(child, "call", ReportStatus.FAILED_WITH_TERMINAL_ERROR, reason="no such key")
     made.signal(run, SignalType.RETRY, by=BOB, payload={"resumeSubworkflowTasks": True})
     made.signal(child, SignalType.TERMINATE, by=BOB)
-    deep = {"ref": "inner", "type": "SUB_WORKFLOW", "subWorkflowParam": {"name": "x", "workflowDefinition": {"tasks": [{"ref": "n", "type": "NOOP"}]}}}
+    deep = {
+        "ref": "inner",
+        "type": "SUB_WORKFLOW",
+        "subWorkflowParam": {"name": "x", "workflowDefinition": {"tasks": [{"ref": "n", "type": "NOOP"}]}},
+    }
     _run(made, deep)
     made.advance(7200)
     return made
@@ -234,15 +289,27 @@ def _agent() -> Namespace:
     made.report(run, "triage", proposal="nonsense")
     made.report(run, "triage", proposal={"output": {"cause": "a bad deploy"}})
     budget = _run(made, triage)
-    made.report(budget, "triage", proposal={"tasks": [{"ref": "look", "type": "lookup"}]}, usage={"tokensIn": 200_000})
+    made.report(
+        budget, "triage", proposal={"tasks": [{"ref": "look", "type": "lookup"}]}, usage={"tokensIn": 200_000}
+    )
     made.report(budget, "triage__1__look")
     return made
 
 
 def _gates() -> Namespace:
     made = _namespace()
-    rule = {"name": "changes", "match": {"effects": ["Write"]}, "decision": "RequireApproval", "message": "Changes need a person."}
-    sub = {"name": "sub", "match": {"types": ["SUB_WORKFLOW"]}, "decision": "RequireApproval", "approval": {"timeoutSeconds": 60}}
+    rule = {
+        "name": "changes",
+        "match": {"effects": ["Write"]},
+        "decision": "RequireApproval",
+        "message": "Changes need a person.",
+    }
+    sub = {
+        "name": "sub",
+        "match": {"types": ["SUB_WORKFLOW"]},
+        "decision": "RequireApproval",
+        "approval": {"timeoutSeconds": 60},
+    }
     made.define("Policy", "all", {"scope": "All", "rules": [rule, sub]})
     run = _run(made, {"ref": "fix", "type": "repair"}, _CALL, policyRef={"name": "all"})
     made.decide_on_item(run, "fix", approve=True, by=BOB, reason="it is safe")
@@ -268,6 +335,12 @@ def _endings() -> Namespace:
     stuck = _run(made, _CALL)
     made.tell(stuck, CannotGoOn("LedgerFull: the API server does not take the record", in_one_event=True))
     made.start("nowhere", requested_by=ALICE)
+    _run(
+        made,
+        {"ref": "one", "type": "scarce"},
+        concurrency={"limit": 1, "key": "${workflow.input.n}", "policy": "REJECT"},
+    )
+    made.start("main", {"n": 2}, requested_by=ALICE)
     made.advance(11)
     return made
 
@@ -281,5 +354,11 @@ def _proposals_from_data() -> Namespace:
     }
     _run(made, fork)
     run = _run(made, {"ref": "plan", "type": "lookup"})
-    made.report(run, "plan", output={"n": 1}, proposal={"tasks": [{"ref": "look", "type": "lookup"}]}, usage={"tokensIn": 1})
+    made.report(
+        run,
+        "plan",
+        output={"n": 1},
+        proposal={"tasks": [{"ref": "look", "type": "lookup"}]},
+        usage={"tokensIn": 1},
+    )
     return made

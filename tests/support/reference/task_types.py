@@ -105,7 +105,7 @@ def summary_of(task_type: TaskType) -> str:
     if task_type is TaskType.DYNAMIC:
         return _DYNAMIC
     module = sys.modules[type(tasks.of(task_type)).__module__]
-    return (module.__doc__ or "").strip().splitlines()[0].removesuffix(" Source: Conductor.")
+    return (module.__doc__ or "").strip().splitlines()[0].partition(" Source: ")[0]
 
 
 def fields_of_types() -> dict[str, list[TaskType]]:
