@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from openworld.api import Phase, TaskStatus, TaskType
-from openworld.simulation import Namespace, SimulatedExecution
+from openworld.simulation import SimulatedExecution
 
 from .attempts import Attempt, attempts_of, upper
 
 _PHASES = {Phase.PENDING: "RUNNING"}
+
+
+class Relatives(Protocol):
+    """Where executions live beside those that they have started: a simulated namespace, or one of a cluster."""
+
+    def child(self, execution: SimulatedExecution, ref: str) -> SimulatedExecution | None:
+        """The child execution of the last attempt of a task."""
+
+    def detached(self, execution: SimulatedExecution) -> list[SimulatedExecution]:
+        """What an execution has started without waiting for it, in order."""
 
 
 def status_of(execution: SimulatedExecution) -> str:
@@ -20,7 +30,7 @@ def status_of(execution: SimulatedExecution) -> str:
     return _PHASES.get(state.phase, upper(state.phase.value))
 
 
-def settled(namespace: Namespace, execution: SimulatedExecution) -> dict[str, Any]:
+def settled(namespace: Relatives, execution: SimulatedExecution) -> dict[str, Any]:
     """An expect entry: the last attempt of each ref, delays, and the same of the children."""
     entry = _entry(execution)
     delays = {
@@ -42,7 +52,7 @@ def _entry(execution: SimulatedExecution) -> dict[str, Any]:
 
 
 def children_of(
-    namespace: Namespace, execution: SimulatedExecution, prefix: str = ""
+    namespace: Relatives, execution: SimulatedExecution, prefix: str = ""
 ) -> dict[str, SimulatedExecution]:
     """The child of the last attempt of each ref, and theirs, by path."""
     found: dict[str, SimulatedExecution] = {}
@@ -55,7 +65,7 @@ def children_of(
 
 
 def ended(
-    namespace: Namespace, execution: SimulatedExecution, texts: list[str]
+    namespace: Relatives, execution: SimulatedExecution, texts: list[str]
 ) -> tuple[dict[str, Any], dict[str, list[Attempt]]]:
     """The end in detail; and the attempts by path ("" is the started workflow), to be compared apart."""
     state = execution.state

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
-from openworld.api import ReportStatus, SignalType, TaskType
+from openworld.api import ReportStatus, TaskType
 from openworld.api.policy import PROPOSABLE
 from openworld.engine.state import TaskState
 from openworld.language.conductor import Severity, import_definitions
@@ -15,6 +15,7 @@ from openworld.simulation import Namespace, SimulatedExecution
 from .case import Case
 from .comparing import differences, final_differences, shown
 from .observing import ended, settled, status_of
+from .operating import signal_of
 
 #: Operators of the recorded server needed nobody's leave; what is made at run time is a proposal here.
 POLICY = {
@@ -33,24 +34,6 @@ POLICY = {
 }
 #: What imported workflows name as their catalog, whether or not they need any tool of it.
 CATALOG = "imported"
-_SIGNALS = {
-    "pause": SignalType.PAUSE,
-    "resume": SignalType.RESUME,
-    "terminate": SignalType.TERMINATE,
-    "retry": SignalType.RETRY,
-    "restart": SignalType.RESTART,
-    "rerun": SignalType.RERUN,
-    "skip": SignalType.SKIP,
-}
-#: Payload keys by the keys of a step.
-_PAYLOAD = {
-    "reason": "reason",
-    "resumeSubworkflowTasks": "resumeSubworkflowTasks",
-    "useLatestDefinitions": "useLatestDefinitions",
-    "taskInput": "input",
-    "workflowInput": "workflowInput",
-    "output": "output",
-}
 _WORKER_TYPES = (TaskType.SIMPLE, TaskType.DYNAMIC)
 
 
@@ -190,15 +173,8 @@ class Play:
 
     def _operate(self, execution: SimulatedExecution, step: dict[str, Any]) -> str:
         """Send what an operation is here; returns why it was refused."""
-        if step["op"] in ("signal", "update"):
-            kind = _completion(step["status"])
-            payload = dict(step.get("output") or {})
-            if kind is SignalType.FAIL:
-                payload = {"reason": step.get("reason", ""), "output": payload}
-            return self._namespace.signal(execution, kind, ref=step.get("task"), payload=payload)
-        payload = {name: step[key] for key, name in _PAYLOAD.items() if key in step}
-        ref = step.get("task", step.get("from"))
-        return self._namespace.signal(execution, _SIGNALS[step["op"]], ref=ref, payload=payload)
+        kind, ref, payload = signal_of(step)
+        return self._namespace.signal(execution, kind, ref=ref, payload=payload)
 
     # What is compared.
 
@@ -235,9 +211,3 @@ class Play:
 
 def _is_worker(task: TaskState, pattern: str) -> bool:
     return task.type in _WORKER_TYPES and fnmatchcase(task.ref, pattern)
-
-
-def _completion(status: str) -> SignalType:
-    if status == "IN_PROGRESS":
-        return SignalType("Progress")
-    return SignalType.COMPLETE if status == "COMPLETED" else SignalType.FAIL

@@ -11,7 +11,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from openworld.cli.app import cli
-from openworld.cli.errors import ForbiddenError, MissingError
+from openworld.cli.errors import ExistsError, ForbiddenError, MissingError
 from openworld.cli.kinds import Kind
 from openworld.cli.session import Connection, Session
 from openworld.engine.projection import project
@@ -145,6 +145,8 @@ class FakeCluster:
         return [body for (stored, _), body in self.objects.items() if stored == kind.kind]
 
     def create(self, kind: Kind, body: dict[str, Any]) -> dict[str, Any]:
+        if (kind.kind, body["metadata"].get("name")) in self.objects:
+            raise ExistsError(f"refused: {kind.plural} {body['metadata']['name']!r} already exists")
         self.created.append(body)
         metadata = dict(body["metadata"])
         metadata.setdefault("name", metadata.get("generateName", "") + "x1")

@@ -95,7 +95,7 @@ def test_unknown_keys_of_workflow_are_findings() -> None:
     [(path, message)] = found(human("a", input={"x": "${workflow.inputs.y}", "y": "${workflow}"}))
     assert path == "spec.tasks[0].inputParameters.x"
     assert message.startswith(
-        "${workflow.inputs.y}: workflow has no 'inputs'; did you mean 'input'? Known: input, output, status, "
+        "${workflow.inputs.y}: workflow has no 'inputs'; did you mean 'input'? Known: input, output, secrets, "
     )
 
 

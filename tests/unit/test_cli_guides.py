@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from openworld.api.workflow import TaskType
+from openworld.api.workflow import TaskType, Workflow
 from openworld.cli.app import VERBS
 from openworld.cli.linting import lint
 from openworld.cli.linting.problem import Severity
 from openworld.cli.verbs.signal import _TYPES
+from openworld.language.checks import check_workflow
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = (*sorted((REPOSITORY / "docs").rglob("*.md")), REPOSITORY / "README.md")
@@ -47,6 +48,17 @@ def test_the_objects_of_a_page_have_no_mistake(page: Path, tmp_path: Path) -> No
         (tmp_path / f"{number}.yaml").write_text(block)
     found = lint([tmp_path])
     assert [problem.text() for problem in found.problems if problem.severity is Severity.ERROR] == []
+
+
+def test_the_tasks_that_the_guide_shows_by_themselves_have_no_mistake() -> None:
+    page = (REPOSITORY / "docs/guides/write-a-workflow.md").read_text()
+    blocks = re.findall(r"^    - ref: .*\n(?:    .*\n)*", page, re.MULTILINE)
+    kinds = set()
+    for text in blocks:
+        tasks = yaml.safe_load(text)
+        kinds |= {task["type"] for task in tasks}
+        assert check_workflow(Workflow.model_validate({"tasks": tasks})) == []
+    assert {"HTTP", "EVENT", "DO_WHILE", "HUMAN"} <= kinds
 
 
 def test_what_a_newcomer_pastes_needs_nothing_else(tmp_path: Path) -> None:

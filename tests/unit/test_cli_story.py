@@ -56,6 +56,11 @@ EXAMPLES: dict[EventType, tuple[dict[str, Any], str, str]] = {
         "execution",
         "started the failure workflow cleanup as execution run-1-abc-7",
     ),
+    EventType.TASK_ESCALATED: (
+        {"ref": "ask", "to": ["carol@example.com"]},
+        "ask",
+        "ask is overdue: now for carol@example.com too",
+    ),
     EventType.LOOP_ITERATED: ({"ref": "l", "iteration": 2, "item": "b"}, "l", "iteration 2 with b"),
     EventType.TASK_PROGRESSED: (
         {"ref": "t", "output": {"pct": 40}},

@@ -347,7 +347,6 @@ def test_a_field_of_a_workflow_that_is_not_carried_over_is_told(
         ("onStateChange", {"onStart": []}),
         ("joinStatus", "COMPLETED"),
         ("rateLimited", True),
-        ("asyncComplete", True),
         ("sink", "kafka:x"),
         ("caseExpression", "x"),
         ("joinOn", ["x"]),
@@ -518,6 +517,40 @@ def test_a_definition_that_a_task_carries_beside_its_tools_overrides_what_it_say
 def test_an_http_task_takes_retries_from_the_definition_of_its_name() -> None:
     result = imported([workflow(task("HTTP", "call"))], [{"name": "call", "retryCount": 7}])
     assert result.workflows[0]["spec"]["tasks"][0]["taskDefinition"] == {"retry": {"count": 7}}
+
+
+def test_an_http_task_is_carried_over_as_it_is() -> None:
+    request = {"uri": "https://x/${a__1.output.id}", "method": "POST", "body": {"n": 1}, "readTimeOut": 500}
+    given = [
+        inline("a__1"),
+        task("HTTP", "call", inputParameters={"http_request": request}, asyncComplete=True),
+    ]
+    result = imported([workflow(*given)])
+    [_, made] = result.workflows[0]["spec"]["tasks"]
+    assert made == given[1] | {
+        "inputParameters": {"http_request": request | {"uri": "https://x/${a_1.output.id}"}}
+    }
+    assert told(result, Severity.ERROR, Severity.LOSS) == []
+
+
+def test_an_event_is_carried_over_and_its_sink_follows_a_renamed_ref() -> None:
+    given = task("EVENT", "tell", sink="${a__1.output.url}", asyncComplete=True, inputParameters={"n": 1})
+    result = imported([workflow(inline("a__1"), given)])
+    assert result.workflows[0]["spec"]["tasks"][1] == given | {"sink": "${a_1.output.url}"}
+
+
+def test_a_sink_that_is_a_queue_of_conductors_is_an_error() -> None:
+    [line] = losses(task("EVENT", "tell", sink="conductor:shipped"))
+    assert line.startswith(
+        "workflows[0]: spec.tasks[0].sink: 'conductor:shipped' is a queue of a Conductor server"
+    )
+
+
+def test_a_task_that_waits_after_its_worker_does_so_here() -> None:
+    assert one_task(simple(asyncComplete=True))["asyncComplete"] is True
+    assert losses(task("NOOP", asyncComplete=True)) == [
+        "workflows[0].tasks[0].asyncComplete: means nothing to a NOOP task; left out"
+    ]
 
 
 def test_an_inline_definition_is_imported_in_its_place() -> None:

@@ -1,6 +1,11 @@
 """Gates that look at a whole proposal are asked again, and hold, when an item starts."""
 
+from typing import Any
+
+from openworld.api import Phase
+from openworld.engine.desire import desired
 from tests.support.governance import rule
+from tests.support.world import World, world
 from tests.unit.test_engine_agent import agent_world, propose
 
 
@@ -17,3 +22,38 @@ def test_a_gate_on_a_ref_holds() -> None:
     w = agent_world({"rules": rules})
     propose(w, {"type": "look", "ref": "x"})
     assert w.jobs == {}
+
+
+def asked(**human: Any) -> World:
+    """A HUMAN task with settings."""
+    return world({"ref": "ask", "type": "HUMAN", "human": human}).step()
+
+
+def test_an_answer_must_fit_the_form() -> None:
+    w = asked(formSchema={"type": "object", "required": ["ok"], "properties": {"ok": {"type": "boolean"}}})
+    w.signal("Complete", ref="ask", payload={"ok": "yes"})
+    reason = w.of_type("FactRefused")[0]["reason"]
+    assert reason.startswith("the answer does not fit the form of ask: ok: ")
+    w.signal("Complete", ref="ask", payload={"ok": True})
+    assert (w.phase, w.state.output) == (Phase.COMPLETED, {"ok": True})
+
+
+def test_only_those_it_is_for_may_answer_and_more_once_it_is_escalated() -> None:
+    w = asked(assignees=["bob@example.com"], dueSeconds=60, escalateTo=["carol@example.com"])
+    w.signal("Complete", "carol@example.com", ref="ask")
+    told = "task ask is for bob@example.com to answer, not for carol@example.com"
+    assert w.of_type("FactRefused")[0]["reason"] == told
+    w.signal("Fail", "carol@example.com", ref="ask")
+    assert w.phase is Phase.RUNNING
+    assert desired(w.state, w.now_ms).wake_at_ms == w.now_ms + 60_000
+    w.advance(60)
+    assert w.of_type("TaskEscalated")[0]["to"] == ["carol@example.com"]
+    assert desired(w.state, w.now_ms).wake_at_ms is None
+    w.signal("Complete", "carol@example.com", ref="ask")
+    assert w.phase is Phase.COMPLETED
+
+
+def test_nobody_s_answer_in_time_is_a_time_out() -> None:
+    w = asked(timeoutSeconds=100, dueSeconds=50).advance(50).advance(50)
+    assert (w.phase, w.statuses) == (Phase.TIMED_OUT, {"ask": "TimedOut"})
+    assert "nobody answered within timeoutSeconds (100 s)" in w.state.reason

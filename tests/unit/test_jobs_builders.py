@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from openworld.api import Agent, Tool
+from openworld.api import Agent, Task, Tool
 from openworld.api.toolcatalog import PullPolicy
 from openworld.controller import names
 from openworld.controller.jobs import (
@@ -18,6 +18,7 @@ from openworld.controller.jobs import (
     task_document,
 )
 from openworld.controller.settings import Settings
+from openworld.engine import builtin
 from openworld.engine.outside import DesiredChild, DesiredJob
 
 UID = "6f9619ff-8b86-d011-b42d-00c04fc964ff"
@@ -301,3 +302,25 @@ def test_a_pods_name_leads_to_the_event_that_scheduled_it() -> None:
         "ow-0000000000-7-x2k9p",
     ):
         assert names.seq_of_pod(UID, other) is None
+
+
+def test_a_built_in_tool_runs_in_the_operators_worker_image_and_gets_its_input_in_the_task_file_alone() -> (
+    None
+):
+    definition = Task.model_validate({"ref": "call", "type": "HTTP"})
+    given = {"uri": "https://shop.example/never-in-the-manifest", "method": "POST"}
+    desired = job(tool=builtin.tool_for(definition, given), builtin=True, input=given)
+    manifest = built(desired)
+    container = container_of(manifest)
+    assert (container["image"], container["imagePullPolicy"]) == ("example/agent:1", "Never")
+    assert container["command"] == ["python", "-m", "openworld_worker.builtin", "http"]
+    assert "args" not in container
+    assert pod_of(manifest)["serviceAccountName"] == "openworld-task"
+    assert env_of(manifest)["OPENWORLD_REPORT"] == "TaskResult"
+    document = manifest["spec"]["template"]["metadata"]["annotations"].pop("openworld.dev/task")
+    assert json.loads(document)["input"] == given
+    assert "never-in-the-manifest" not in json.dumps(manifest)
+
+
+def test_no_catalog_gets_the_operators_image_by_naming_the_placeholder() -> None:
+    assert container_of(built(job(tool=tool(container={"image": builtin.IMAGE}))))["image"] == builtin.IMAGE

@@ -129,6 +129,7 @@ def test_every_setting_is_read() -> None:
             "OPENWORLD_IMAGE_PULL_GRACE_SECONDS": "0",
             "OPENWORLD_CONCURRENCY": "1",
             "OPENWORLD_REQUESTS_PER_SECOND": "5",
+            "OPENWORLD_WEBHOOK_CERTIFICATES": "/etc/webhook",
         }
     ) == Settings(
         agent_image="example/agent:1",
@@ -141,6 +142,7 @@ def test_every_setting_is_read() -> None:
         image_pull_grace_seconds=0,
         concurrency=1,
         requests_per_second=5,
+        webhook_certificates=Path("/etc/webhook"),
     )
 
 

@@ -10,7 +10,7 @@ from openworld.api import Agent, Policy, TaskType, ToolCatalog, Workflow
 from openworld.language.reading import Finding, InvalidResource, read
 
 TYPES = (
-    "SIMPLE, AGENT, DYNAMIC, FORK_JOIN, FORK_JOIN_DYNAMIC, JOIN, EXCLUSIVE_JOIN, SWITCH, DO_WHILE, "
+    "SIMPLE, HTTP, EVENT, AGENT, DYNAMIC, FORK_JOIN, FORK_JOIN_DYNAMIC, JOIN, EXCLUSIVE_JOIN, SWITCH, DO_WHILE, "
     "SUB_WORKFLOW, START_WORKFLOW, HUMAN, WAIT, INLINE, JSON_JQ_TRANSFORM, SET_VARIABLE, TERMINATE, NOOP"
 )
 

@@ -6,10 +6,12 @@ It must not reach out: everything here is read from the process's environment an
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from .errors import ContractError
 from .wire import JsonObject
@@ -87,7 +89,22 @@ def read_task(path: Path) -> JsonObject:
         raise ContractError(f"the task file {path} is not JSON: {error}") from error
     if not isinstance(task, dict) or not isinstance(task.get("input"), dict):
         raise ContractError(f"the task file {path} must be an object with an `input` object")
+    for place in task.pop("secrets", ()):
+        _put_secret(task["input"], place)
     return task
+
+
+def _put_secret(values: Any, place: JsonObject) -> None:
+    """Put a secret's value where the input has a mark for it."""
+    *way, last = place["path"]
+    name = place["env"]
+    for step in way:
+        values = values[step]
+    try:
+        secret = os.environ[name]
+    except KeyError:
+        raise ContractError(f"the variable {name} of a secret is not set") from None
+    values[last] = values[last].replace(f"$({name})", secret)
 
 
 def _instant(text: str) -> datetime:

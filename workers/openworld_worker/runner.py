@@ -45,6 +45,15 @@ class Stopped(BaseException):
 
 def run_job(source: str, name: str, environ: Mapping[str, str]) -> int:
     """The command of a tool's container; returns the exit code."""
+    return run_attempt(
+        environ, lambda me, reporter, cancelled: _attempt(source, name, me, reporter, cancelled)
+    )
+
+
+def run_attempt(
+    environ: Mapping[str, str], attempt: Callable[[Identity, Reporter, threading.Event], Outcome]
+) -> int:
+    """Make an attempt and report how it ended; returns the exit code. `attempt` must not raise."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
     try:
         me = identity(environ)
@@ -53,7 +62,7 @@ def run_job(source: str, name: str, environ: Mapping[str, str]) -> int:
         return _unable(str(error), _termination_log(environ))
     cancelled = threading.Event()
     with _on_sigterm(cancelled.set):
-        outcome = _attempt(source, name, me, reporter, cancelled)
+        outcome = attempt(me, reporter, cancelled)
         try:
             return reporter.finish(outcome)
         except ReportError as error:
@@ -101,7 +110,7 @@ def _attempt(source: str, name: str, me: Identity, reporter: Reporter, cancelled
     if tool.context_parameter is not None:
         return call(tool, task["input"], context)
     # such a tool cannot see `cancelled`, and Python as a container's first process would ignore the signal
-    with _on_sigterm(_raise_stopped):
+    with stopping():
         return call(tool, task["input"], context)
 
 
@@ -130,6 +139,13 @@ def _reporter(me: Identity, environ: Mapping[str, str]) -> Reporter:
     if me.report == "TerminationMessage":
         return TerminationMessageReporter(path=_termination_log(environ))
     raise ContractError(f"OPENWORLD_REPORT is {me.report!r}; it is TaskResult or TerminationMessage")
+
+
+@contextmanager
+def stopping() -> Iterator[None]:
+    """Within it, a pod that is asked to stop raises Stopped."""
+    with _on_sigterm(_raise_stopped):
+        yield
 
 
 @contextmanager

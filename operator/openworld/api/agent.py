@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from .meta import Condition, DnsName, JsonObject, Seconds, Strict
+from .meta import Condition, DnsName, JsonObject, SomeSeconds, Strict
 from .toolcatalog import Resources
 from .workflow import Retry
 
@@ -72,9 +72,7 @@ class Agent(Strict):
     retry: Retry = Field(
         default_factory=lambda: Retry(count=3, delay_seconds=5), description="Retries of a failed turn."
     )
-    turn_timeout_seconds: Seconds = Field(
-        default=300, ge=1, description="A turn longer than this has failed."
-    )
+    turn_timeout_seconds: SomeSeconds = Field(default=300, description="A turn longer than this has failed.")
     resources: Resources = Field(default_factory=Resources, description="Compute resources of a turn's pod.")
 
 

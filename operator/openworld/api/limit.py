@@ -1,4 +1,4 @@
-"""The Limit resource: who holds a place under a limit that binds a whole namespace. Written by the operator."""
+"""The Limit resource: who has a place under a limit of the namespace. Written by the operator alone."""
 
 from __future__ import annotations
 

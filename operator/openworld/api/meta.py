@@ -29,6 +29,7 @@ WorkflowName = Annotated[
     str, StringConstraints(max_length=253, pattern=r"^([^\s/${}]([^/${}]*[^\s/${}])?)?$")
 ]
 Seconds = Annotated[int, Field(ge=0, le=31_536_000)]
+SomeSeconds = Annotated[int, Field(ge=1, le=31_536_000)]
 
 
 class Strict(BaseModel):

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from pydantic import Field, field_validator
 
-from .meta import Condition, Seconds, Strict, ToolName
+from .meta import Condition, SomeSeconds, Strict, ToolName
 from .toolcatalog import Effect
 from .workflow import TaskType
 
@@ -43,16 +43,26 @@ JUDGED = (
     TaskType.SUB_WORKFLOW,
     TaskType.AGENT,
     TaskType.START_WORKFLOW,
+    TaskType.HTTP,
+    TaskType.EVENT,
 )
 #: What may be proposed beside tools. Control flow (FORK_JOIN, SWITCH, …) only decides what comes next and
-#: is not judged; each task that it leads to is.
+#: is not judged; each task that it leads to is. HTTP and EVENT are only authored: no rule is about hosts yet.
 PROPOSABLE = (
-    *JUDGED,
+    TaskType.HUMAN,
+    TaskType.WAIT,
+    TaskType.SUB_WORKFLOW,
+    TaskType.AGENT,
+    TaskType.START_WORKFLOW,
     TaskType.INLINE,
     TaskType.JSON_JQ_TRANSFORM,
     TaskType.NOOP,
     TaskType.SET_VARIABLE,
 )
+
+
+#: What a rule may name.
+_NAMEABLE = (TaskType.SIMPLE, *dict.fromkeys((*JUDGED, *PROPOSABLE)))
 
 
 class Match(Strict):
@@ -62,7 +72,8 @@ class Match(Strict):
     effects: list[Effect] = Field(default_factory=list, description="Effects of tools.")
     types: list[TaskType] = Field(
         default_factory=list,
-        description="Task types: SIMPLE (any tool), HUMAN, WAIT, SUB_WORKFLOW, AGENT, START_WORKFLOW; "
+        description="Task types: SIMPLE (any tool), HUMAN, WAIT, SUB_WORKFLOW, AGENT, START_WORKFLOW, HTTP, "
+        "EVENT; "
         "of proposed tasks INLINE, JSON_JQ_TRANSFORM, NOOP, SET_VARIABLE too.",
     )
 
@@ -70,10 +81,10 @@ class Match(Strict):
     @classmethod
     def _are_judged(cls, types: list[TaskType]) -> list[TaskType]:
         for one in types:
-            if one not in (TaskType.SIMPLE, *PROPOSABLE):
+            if one not in _NAMEABLE:
                 raise ValueError(
                     f"{one.value} is control flow and is not judged, only the tasks it leads to are; "
-                    f"types may name SIMPLE, {', '.join(PROPOSABLE)}"
+                    f"types may name {', '.join(_NAMEABLE)}"
                 )
         return types
 
@@ -82,7 +93,7 @@ class Approval(Strict):
     """How a person's consent is given."""
 
     count: int = Field(default=1, ge=1, le=10, description="Distinct people who must approve.")
-    timeout_seconds: Seconds = Field(default=3600, ge=1, description="Without consent by then: denied.")
+    timeout_seconds: SomeSeconds = Field(default=3600, description="Without consent by then: denied.")
     not_requester: bool = Field(default=True, description="Who requested the execution may not approve.")
 
 
@@ -116,7 +127,7 @@ class Limits(Strict):
         description="Consecutive turns with nothing allowed, after which the agent fails.",
     )
     tokens: int = Field(default=200_000, ge=1, description="Tokens in and out of all agents together.")
-    duration_seconds: Seconds = Field(default=7200, ge=1, description="Time since the execution's start.")
+    duration_seconds: SomeSeconds = Field(default=7200, description="Time since the execution's start.")
 
 
 class Policy(Strict):

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from .meta import Condition, DnsName, JsonObject, Seconds, Strict, ToolName
+from .meta import Condition, DnsName, JsonObject, Seconds, SomeSeconds, Strict, ToolName
 from .workflow import Retry, Timeouts
 
 
@@ -95,7 +95,7 @@ class RateLimit(Strict):
     """How many may start in a time."""
 
     count: int = Field(ge=1, le=10_000, description="Starts.")
-    per_seconds: Seconds = Field(ge=1, description="In this many seconds.")
+    per_seconds: SomeSeconds = Field(description="In this many seconds.")
 
 
 class Tool(Timeouts):

@@ -11,13 +11,25 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from .meta import Condition, DnsName, JsonObject, NamedReference, Seconds, Strict, TaskRef, WorkflowName
+from .meta import (
+    Condition,
+    DnsName,
+    JsonObject,
+    NamedReference,
+    Seconds,
+    SomeSeconds,
+    Strict,
+    TaskRef,
+    WorkflowName,
+)
 
 
 class TaskType(StrEnum):
     """The task types of the language. Values are Conductor's names."""
 
     SIMPLE = "SIMPLE"
+    HTTP = "HTTP"
+    EVENT = "EVENT"
     AGENT = "AGENT"
     DYNAMIC = "DYNAMIC"
     FORK_JOIN = "FORK_JOIN"
@@ -103,13 +115,35 @@ class TaskDefinition(Strict):
 
 
 class SubWorkflowParam(Strict):
-    """What a SUB_WORKFLOW or START_WORKFLOW task starts."""
+    """What a SUB_WORKFLOW task starts."""
 
     name: WorkflowName = Field(default="", description="Name of the Workflow; of an inline one, for people.")
     version: int | None = Field(default=None, ge=1, description="Exactly this version; unset: the latest.")
     workflow_definition: Any = Field(
         default=None,
         description="An inline definition, or an expression that gives one. Always judged as a proposal.",
+    )
+
+
+class Human(Strict):
+    """Who answers a HUMAN task, how, and by when."""
+
+    form_schema: JsonObject | None = Field(
+        default=None, description="JSON Schema of the answer; another answer is refused."
+    )
+    assignees: list[str] = Field(
+        default_factory=list,
+        max_length=100,
+        description="Users who may answer. Empty: everybody who has the right to `complete`.",
+    )
+    due_seconds: SomeSeconds | None = Field(
+        default=None, description="Without an answer by then the task is escalated."
+    )
+    escalate_to: list[str] = Field(
+        default_factory=list, max_length=100, description="Users who may answer too, once it is escalated."
+    )
+    timeout_seconds: SomeSeconds | None = Field(
+        default=None, description="Without an answer by then the task is TimedOut."
     )
 
 
@@ -124,7 +158,9 @@ class Task(Strict):
     """
 
     name: str = Field(
-        default="", max_length=253, description="The catalog tool of a SIMPLE task; a label for others."
+        default="",
+        max_length=253,
+        description="The catalog tool of a SIMPLE task; the type of an EVENT's event; a label for others.",
     )
     task_reference_name: TaskRef = Field(
         description="Unique within the workflow; how expressions name this task."
@@ -138,6 +174,7 @@ class Task(Strict):
     permissive: bool = Field(
         default=False, description="A failure lets what runs beside it finish, and then fails the workflow."
     )
+    human: Human | None = Field(default=None, description="HUMAN: who answers, how, and by when.")
     start_delay: Seconds = Field(default=0, description="Seconds between being scheduled and being run.")
     retry_count: int | None = Field(
         default=None, ge=0, le=100, description="Overrides the tool's retry count."
@@ -184,7 +221,15 @@ class Task(Strict):
         default=None, ge=1, le=1_000_000, description="DO_WHILE: more iterations than this fail the task."
     )
     sub_workflow_param: SubWorkflowParam | None = Field(
-        default=None, description="SUB_WORKFLOW, START_WORKFLOW: what is started."
+        default=None, description="SUB_WORKFLOW: what is started."
+    )
+    sink: str = Field(
+        default="", max_length=4096, description="EVENT: the URL that the event is sent to; may hold ${…}."
+    )
+    async_complete: bool = Field(
+        default=False,
+        description="SIMPLE, HTTP, EVENT: when the worker has succeeded, the task waits for a Signal "
+        "(Complete or Fail) that names it.",
     )
 
     @model_validator(mode="before")
@@ -263,7 +308,7 @@ class Workflow(Strict):
         default=None, description="How many runs there may be at a time; the others wait or are rejected."
     )
     failure_workflow: WorkflowName = Field(
-        default="", description="Workflow that is started when a run fails, times out or is terminated."
+        default="", description="Workflow that is started when a run fails or times out."
     )
     catalogs: list[DnsName] = Field(
         default_factory=list, description="ToolCatalogs whose tools tasks may name."

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from openworld.api import GROUP, JsonObject
 
-from .errors import CliError, ForbiddenError, MissingError
+from .errors import CliError, ExistsError, ForbiddenError, MissingError
 from .kinds import SELF_REVIEWS, Kind
 from .session import Connection
 
@@ -265,6 +265,8 @@ class ApiCluster:
             )
         if status == 403:
             return ForbiddenError(f"forbidden: {said}")
+        if answer.get("reason") == "AlreadyExists":
+            return ExistsError(f"refused: {said}")
         if status in (409, 422):
             return CliError(f"refused: {said}")
         return CliError(f"the API server answered {status}: {said}")

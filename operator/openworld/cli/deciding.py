@@ -15,9 +15,9 @@ from openworld.api import JsonObject
 from openworld.ledger import EventType
 
 from .errors import CliError
+from .history import History
 from .output import yaml_text
 from .plain import one_line
-from .history import History
 from .sending import find_execution, send, timeout_option
 from .session import Session, connection_options
 

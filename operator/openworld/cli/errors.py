@@ -23,5 +23,9 @@ class MissingError(CliError):
     """The object, or its kind, does not exist."""
 
 
+class ExistsError(CliError):
+    """An object of that name exists."""
+
+
 class ForbiddenError(CliError):
     """The caller lacks a right."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from openworld.api import JsonObject
+from openworld.engine.tasks import WITH_JOB
 from openworld.ledger import EventType, epoch_ms
 
 from .logs import logs_text
@@ -212,6 +213,6 @@ class _Outline:
                 uid=self._uid,
                 namespace=self._namespace,
                 seq=self._attempt_seq.get(ref),
-                had_pod=task.get("type") == "SIMPLE" and bool(task.get("pod")),
+                had_pod=task.get("type") in WITH_JOB and bool(task.get("pod")),
             )
             node.notes += [logs] if logs else []

@@ -369,8 +369,16 @@ def _progressed(story: Story, event: JsonObject) -> _Told:
     again = ""
     if event.get("notBefore"):
         again = f", to be called again in {duration_text(_at({'at': event['notBefore']}) - _at(event))}"
+    if event.get("awaitsSignal"):
+        return _Told(f"{story.name(event)} has been done and waits for a signal{_shown(event)}", Tone.WAITING)
     text = f"{story.name(event)} reports progress{again}{_because(event)}{_shown(event)}"
     return _Told(text, Tone.QUIET, who=_by(event))
+
+
+@_on(EventType.TASK_ESCALATED)
+def _escalated(story: Story, event: JsonObject) -> _Told:
+    people = ", ".join(one_line(name, 80) for name in event.get("to") or ()) or "nobody else"
+    return _Told(f"{story.name(event)} is overdue: now for {people} too", Tone.WAITING)
 
 
 @_on(EventType.FAILURE_WORKFLOW_STARTED)

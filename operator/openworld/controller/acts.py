@@ -295,6 +295,9 @@ class Actor:
         owner = Owner.of(loaded.state)
         body = build_child(owner, child)
         existing, created = await self._client.create_if_absent(EXECUTIONS, owner.namespace, body)
+        if not created and child.idempotency_key and not _is_child(existing, body):
+            self._has_key(loaded, child, existing)
+            return
         if not created and not _is_child(existing, body):
             name = existing["metadata"]["name"]
             reason = f"an execution {name} exists that is not this task's; delete it and run again"
@@ -303,13 +306,30 @@ class Actor:
         # Held from now on, so its watch event will be no news: it must be woken here.
         self._world.executions.put(existing)
         self._wake(key_of(existing))
-        metadata = existing["metadata"]
         if child.detached:
-            fact_id = f"{metadata['uid']}/started"
-            self._tell(
-                loaded.key,
-                ChildStarted(id=fact_id, seq=child.seq, uid=metadata["uid"], name=metadata["name"]),
+            self._tell_started(loaded, child, existing)
+
+    def _has_key(self, loaded: Loaded, child: DesiredChild, existing: JsonObject) -> None:
+        """An execution with the idempotency key exists: it is the one, or the task has failed."""
+        metadata, spec = existing["metadata"], existing["spec"]
+        if (spec.get("workflowRef") or {}).get("name") != child.workflow_name:
+            reason = f"an execution {metadata['name']} exists that is of another workflow"
+            self._name_taken(loaded, child.seq, metadata["uid"], reason)
+        elif child.returns_existing:
+            self._tell_started(loaded, child, existing)
+        else:
+            reason = (
+                f"the execution {metadata['name']} has the idempotency key {child.idempotency_key!r} already"
             )
+            fact_id = f"{metadata['uid']}/{child.seq}/refused"
+            fact = JobEnded(id=fact_id, seq=child.seq, ending=Ending.REFUSED, reason=reason)
+            self._tell(loaded.key, fact)
+
+    def _tell_started(self, loaded: Loaded, child: DesiredChild, existing: JsonObject) -> None:
+        metadata = existing["metadata"]
+        fact_id = f"{metadata['uid']}/{child.seq}/started"
+        fact = ChildStarted(id=fact_id, seq=child.seq, uid=metadata["uid"], name=metadata["name"])
+        self._tell(loaded.key, fact)
 
     def _go_on_with_child(self, loaded: Loaded, seq: int, child: JsonObject) -> None:
         """A child whose end is recorded, and that is waited for again, is retried with its parent."""

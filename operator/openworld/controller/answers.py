@@ -128,9 +128,9 @@ def _review(namespace: str, need: NeedAccess) -> dict[str, object]:
             "resourceAttributes": {
                 "namespace": namespace,
                 "verb": "use",
-                "group": GROUP,
+                "group": "" if need.is_secret else GROUP,
                 "version": "*",
-                "resource": "tools",
+                "resource": "secrets" if need.is_secret else "tools",
                 "name": need.tool,
             },
         },

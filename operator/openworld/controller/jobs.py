@@ -16,6 +16,7 @@ from openworld.api.toolcatalog import Container, EnvVar, ReportChannel, Resource
 from openworld.engine.outside import DesiredChild, DesiredJob
 from openworld.engine.state import State
 from openworld.language.canonical import digest
+from openworld.language.versions import idempotent_name
 
 from . import names
 from .settings import Settings
@@ -86,6 +87,7 @@ def spec_digest(job: DesiredJob) -> str:
             "agent": job.agent.wire() if job.agent else None,
             "turn": job.turn,
             "context": job.context,
+            "secrets": list(job.secrets),
         }
     )
 
@@ -107,6 +109,8 @@ def task_document(owner: Owner, job: DesiredJob, deadline: str) -> bytes:
         document["turn"] = job.turn
     if job.context is not None:
         document["context"] = job.context
+    if job.secrets:
+        document["secrets"] = [{"path": each["path"], "env": each["env"]} for each in job.secrets]
     return orjson.dumps(document)
 
 
@@ -163,6 +167,8 @@ def build_job(
 def build_child(owner: Owner, child: DesiredChild) -> JsonObject:
     """The child execution of a SUB_WORKFLOW task, under its parent's account and requester."""
     name = names.child_name(owner.name, owner.uid, child.seq)
+    if child.idempotency_key:
+        name = idempotent_name(child.workflow_name, child.idempotency_key)
     return {
         "apiVersion": API_VERSION,
         "kind": "Execution",
@@ -235,7 +241,7 @@ def _pod(
 ) -> JsonObject:
     if job.tool is not None:
         run = job.tool.run
-        container = run.container
+        container = _of_the_operator(run.container, settings) if job.builtin else run.container
         account = run.service_account_name or TASK_ACCOUNT
         has_token = is_reporting(job) or run.service_account_name is not None
     else:
@@ -275,6 +281,12 @@ def _pod(
     }
 
 
+def _of_the_operator(container: Container, settings: Settings) -> Container:
+    """The container of a built-in tool, with the worker image that the operator is set to."""
+    image = {"image": settings.agent_image, "image_pull_policy": settings.image_pull_policy}
+    return container.model_copy(update=image)
+
+
 def _container(
     owner: Owner, job: DesiredJob, container: Container, deadline: str, mounts: list[JsonObject]
 ) -> JsonObject:
@@ -282,7 +294,11 @@ def _container(
         "name": CONTAINER,
         "image": container.image,
         "imagePullPolicy": container.image_pull_policy.value,
-        "env": [*_environment(owner, job, deadline), *map(_variable, _own(container.env))],
+        "env": [
+            *_environment(owner, job, deadline),
+            *map(_variable, _own(container.env)),
+            *_secret_variables(job),
+        ],
         "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "File",
         "volumeMounts": mounts,
@@ -323,6 +339,12 @@ def _environment(owner: Owner, job: DesiredJob, deadline: str) -> list[JsonObjec
         *({"name": name, "value": value} for name, value in values.items()),
         *({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields.items()),
     ]
+
+
+def _secret_variables(job: DesiredJob) -> list[JsonObject]:
+    """The keys of Secrets that the input names, as variables; the worker puts them in their places."""
+    keys = {each["env"]: {"name": each["name"], "key": each["key"]} for each in job.secrets}
+    return [{"name": env, "valueFrom": {"secretKeyRef": key}} for env, key in keys.items()]
 
 
 def _own(variables: list[EnvVar]) -> list[EnvVar]:

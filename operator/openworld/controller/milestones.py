@@ -52,6 +52,9 @@ def _milestone(event: JsonObject) -> Milestone | None:
             text = f"{ref}: {event.get('tool')} was refused by {event.get('by')}"
         case EventType.APPROVAL_EXPIRED:
             text, warning = f"{ref}: nobody approved in time", True
+        case EventType.TASK_ESCALATED:
+            people = ", ".join(event.get("to") or ()) or "nobody else"
+            text, warning = f"{ref}: nobody has answered in time; now for {people} too", True
         case EventType.TASK_FAILED | EventType.TASK_TIMED_OUT:
             retried = "; it is tried again" if event.get("willRetry") else ""
             text, warning = f"{ref} attempt {event.get('attempt', 0)}: {why}{retried}", True

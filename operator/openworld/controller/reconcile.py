@@ -10,6 +10,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 
 from openworld.api import Phase
 from openworld.engine.decide import Pass
@@ -48,7 +49,7 @@ class UndecidableError(Exception):
     """The engine failed on this execution: trying again would fail again."""
 
 
-def _run(decision: Pass, answers: dict[Need, Answer]) -> frozenset[Need]:
+def _run(decision: Pass, answers: dict[Need, Answer]) -> AbstractSet[Need]:
     try:
         return decision.run(answers)
     except Exception as error:
@@ -203,7 +204,7 @@ class Reconciler:
             if decision.events and self._monotonic() > until:
                 decision.wake_at(decision.now_ms)  # what there is is recorded; others have their turn
                 break
-            unanswered = needs - answers.keys()
+            unanswered = [need for need in needs if need not in answers]
             if not unanswered:
                 raise RuntimeError(f"the decision asks again for what it was told: {needs}")
             answers |= await self._answers.answer(loaded.state.namespace, unanswered)

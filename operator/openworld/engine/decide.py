@@ -10,6 +10,7 @@ Judgement is here and in the modules this one calls; `evolve` only keeps the boo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from openworld.api import JsonObject
@@ -39,7 +40,7 @@ class Pass:
         self.accepted: list[str] = []
         self.refused: list[tuple[Fact, str]] = []
         self.answers: Mapping[Need, Answer] = {}
-        self.needs: set[Need] = set()
+        self.needs: dict[Need, None] = {}
         self.wake_at_ms: int | None = None
         self._began_with_bytes = state.ledger_bytes
         self._waiting: list[Fact] = []
@@ -53,12 +54,12 @@ class Pass:
         """Hand in what the world said; `run` consumes it."""
         self._waiting.extend(facts)
 
-    def run(self, answers: Mapping[Need, Answer]) -> frozenset[Need]:
-        """Go as far as the answers reach. Returns what must be looked up before going on."""
+    def run(self, answers: Mapping[Need, Answer]) -> AbstractSet[Need]:
+        """Go as far as the answers reach. Returns what must be looked up before going on, in order."""
         from . import facts_in, flow
         from .endings import fail_execution
 
-        self.answers, self.needs = answers, set()
+        self.answers, self.needs = answers, {}
         self.wake_at_ms = None
         for fact in self._waiting:
             if isinstance(fact, CannotGoOn) and not self.state.is_final:
@@ -67,7 +68,7 @@ class Pass:
                     self.emit(EventType.EXECUTION_FAILED, reason=fact.reason, cancelsAll=True)
                 else:
                     fail_execution(self, fact.reason)
-                return frozenset()
+                return self.needs.keys()
         if flow.has_begun(self):
             waiting, self._waiting = self._waiting, []
             for fact in waiting:
@@ -76,7 +77,7 @@ class Pass:
         if self.is_full:
             self.needs.clear()
             self.wake_at(self.now_ms)
-        return frozenset(self.needs)
+        return self.needs.keys()
 
     def emit(self, kind: EventType, **data: Any) -> JsonObject:
         """Record one event and evolve the state by it. Nulls are left out."""
@@ -95,7 +96,7 @@ class Pass:
         """The answer to a need, or None after noting that it must be looked up."""
         answer = self.answers.get(need)
         if answer is None:
-            self.needs.add(need)
+            self.needs[need] = None
         return answer
 
     def refuse(self, fact: Fact, reason: str, **data: Any) -> None:
@@ -111,19 +112,19 @@ class Pass:
         self.wake_at_ms = at_ms if self.wake_at_ms is None else min(self.wake_at_ms, at_ms)
 
 
-def resolved(value: Json, state: State, scope: Scope) -> Json:
-    """The value with its expressions resolved in a scope, in canonical form.
+def resolved(value: Json, state: State, scope: Scope, secrets: JsonObject | None = None) -> Json:
+    """The value with its expressions resolved in a scope, in canonical form. `secrets` are marks of secrets.
 
     Raises `ExpressionError` or `NotCanonical` with a reason for people.
     """
     from .views import ExpressionScope
 
-    return normalise(resolve(value, ExpressionScope(state, scope)))
+    return normalise(resolve(value, ExpressionScope(state, scope, secrets)))
 
 
 def decide(
     state: State, facts: Iterable[Fact], answers: Mapping[Need, Answer], now_ms: int
-) -> tuple[list[JsonObject], State, frozenset[Need]]:
+) -> tuple[list[JsonObject], State, AbstractSet[Need]]:
     """The decider as one function: events, the state they lead to, and what is still to be asked."""
     decision = Pass(state, now_ms)
     decision.take(facts)

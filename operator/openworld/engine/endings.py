@@ -26,7 +26,7 @@ _LONGEST_DELAY_MS = 365 * 86_400_000
 def retry_policy(p: Pass, task: TaskState) -> Retry | None:
     """When a failed attempt is followed by another; None for tasks that are never retried."""
     override = task.definition.task_definition
-    if task.type is TaskType.SIMPLE and task.tool_digest in p.state.tools:
+    if task.tool_digest in p.state.tools:
         retry = p.state.tools[task.tool_digest].retry
         if override is not None and override.retry is not None:
             given = override.retry
@@ -168,7 +168,7 @@ def time_out(p: Pass, task: TaskState, expired: Expired) -> None:
             EventType.TASK_TIMED_OUT, ref=task.ref, attempt=task.attempt, reason=reason, alert=expired.kind
         )
         return
-    if task.started_at_ms is not None and unsafe_to_repeat(p, task):
+    if task.started_at_ms is not None and not task.awaits_signal and unsafe_to_repeat(p, task):
         p.emit(EventType.OUTCOME_UNKNOWN, ref=task.ref, attempt=task.attempt, reason=reason)
         fail_attempt(p, task, f"OutcomeUnknown: {reason}", kind=EventType.TASK_TIMED_OUT, terminal=True)
         return

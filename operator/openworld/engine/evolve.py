@@ -223,6 +223,7 @@ def _scheduled(state: State, event: JsonObject, at_ms: int) -> None:
     task.items = event.get("items")
     task.inline = event.get("definition")
     task.claims = event.get("claims", [])
+    task.secrets = event.get("secrets", [])
     task.wake_at_ms = epoch_ms(event["dueAt"]) if "dueAt" in event else None
     if event["taskType"] != task.type.value:  # DYNAMIC: it runs as what its input names
         become = {"type": TaskType(event["taskType"]), "name": event["name"]}
@@ -337,11 +338,21 @@ def _progressed(state: State, event: JsonObject, at_ms: int) -> None:
     task.progressed_at_ms = at_ms
     task.output = event.get("output", task.output)
     task.progress_reports += 1
+    if event.get("awaitsSignal"):
+        task.awaits_signal, task.status = True, TaskStatus.IN_PROGRESS
+        task.started_at_ms = task.started_at_ms or at_ms
+    _count(state, event)
     if "notBefore" in event:  # the worker wants to be called again: another Job of the same attempt
         task.earlier, task.seq = (*task.earlier, task.seq), event["seq"]
         state.by_seq[task.seq] = task.ref
         task.status, task.started_at_ms, task.pod = TaskStatus.SCHEDULED, None, ""
         task.scheduled_at_ms, task.not_before_ms = at_ms, epoch_ms(event["notBefore"])
+
+
+@_on(EventType.TASK_ESCALATED)
+def _escalated(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: ARG001
+    task = state.tasks[event["ref"]]
+    task.escalated, task.wake_at_ms = True, None
 
 
 @_on(EventType.TASK_COMPLETED)
@@ -412,7 +423,7 @@ def _retry(state: State, event: JsonObject, at_ms: int) -> None:
         task.status = TaskStatus.SCHEDULED
         recount(state)
     task.started_at_ms, task.pod, task.progressed_at_ms = None, "", None
-    task.alerted = set()
+    task.alerted, task.awaits_signal = set(), False
     task.status = TaskStatus.SCHEDULED
     if task.type in WAITING:
         task.status, task.started_at_ms = (

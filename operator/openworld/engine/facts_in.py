@@ -6,7 +6,8 @@ from openworld.api import JsonObject, Phase, ReportStatus, TaskType
 from openworld.language.schemas import violations
 from openworld.ledger import EventType, rfc3339
 
-from . import signals
+from . import signals, tasks
+from .completing import complete_attempt
 from .decide import Pass
 from .endings import (
     fail_attempt,
@@ -75,14 +76,14 @@ def _attempt(p: Pass, seq: int) -> TaskState | None:
     task = p.state.tasks.get(ref) if ref is not None else None
     if task is None or task.seq != seq or task.status.is_final:
         return None
-    if task.turn is not None and task.turn.received:
+    if task.awaits_signal or (task.turn is not None and task.turn.received):
         return None
     return task
 
 
 def _report(p: Pass, fact: Report) -> None:
     task = _attempt(p, fact.seq)
-    if task is None or task.type not in (TaskType.SIMPLE, TaskType.AGENT):
+    if task is None or task.type not in (*tasks.WITH_JOB, TaskType.AGENT):
         p.refuse(fact, "the attempt it reports on is over", ref=p.state.by_seq.get(fact.seq))
         return
     if fact.status is ReportStatus.IN_PROGRESS:
@@ -143,15 +144,7 @@ def _complete_simple(p: Pass, task: TaskState, fact: Report) -> None:
     if fact.proposal is not None:
         _receive_proposal(p, task, fact, fact.proposal)
         return
-    p.emit(
-        EventType.TASK_COMPLETED,
-        ref=task.ref,
-        attempt=task.attempt,
-        output=output,
-        usage=fact.usage,
-        pod=fact.pod or None,
-        facts=[fact.id],
-    )
+    complete_attempt(p, task, output, usage=fact.usage, pod=fact.pod or None, facts=[fact.id])
 
 
 def _receive_proposal(p: Pass, task: TaskState, fact: Report, content: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from openworld.api import JsonObject, Policy, Task, TaskType, Tool, Workflow
 from openworld.api.policy import Limits
 from openworld.api.workflow import ConcurrencyPolicy, TimeoutPolicy
+from openworld.language import secrets as secret_keys
 from openworld.language.canonical import NotCanonical, canonical
 from openworld.language.checks import check_workflow
 from openworld.language.expressions import ExpressionError, resolve
@@ -20,7 +21,7 @@ from .endings import (
     time_out,
     unrecordable,
 )
-from .needs import Claim, Definition, DefinitionKind, NeedClaim, NeedDefinition
+from .needs import Claim, Definition, DefinitionKind, NeedAccess, NeedClaim, NeedDefinition
 from .scopes import inner_arrays, ready, unreachable
 from .state import ROOT, Scope, State
 
@@ -299,12 +300,15 @@ def start(p: Pass, scope: Scope, definition: Task) -> None:
     ref = definition.task_reference_name
     existing = p.state.tasks.get(ref)
     try:
+        authored = _authored_input(definition)
+        named = secret_keys.named_in(authored) if not scope.proposed else []
         if existing is not None and existing.gate is not None:
             task_input = existing.input
         elif ref in p.state.given_inputs:
             task_input = p.state.given_inputs[ref]
         else:
-            task_input = resolved(definition.input_parameters, p.state, scope)
+            task_input = resolved(authored, p.state, scope, secret_keys.view(named))
+        secrets = secret_keys.places(authored, task_input, named)
     except (ExpressionError, NotCanonical) as error:
         fail_task(p, ref, scope, f"InvalidInput: {error}", terminal=True)
         return
@@ -312,14 +316,16 @@ def start(p: Pass, scope: Scope, definition: Task) -> None:
     if problem:
         fail_task(p, ref, scope, f"InvalidInput: the input {problem}", terminal=True)
         return
+    if named and not _may_use_secrets(p, scope, ref, secrets):
+        return
     named_by_data = definition.type is TaskType.DYNAMIC
     if named_by_data:
-        named = _named(definition, task_input)
-        if isinstance(named, str):
-            fail_task(p, ref, scope, f"InvalidInput: {named}", terminal=True)
+        becomes = _named(definition, task_input)
+        if isinstance(becomes, str):
+            fail_task(p, ref, scope, f"InvalidInput: {becomes}", terminal=True)
             return
-        definition = named
-    admission = governed.admit(p, scope, definition, task_input, named_by_data=named_by_data)
+        definition = becomes
+    admission = governed.admit(p, scope, definition, task_input, named_by_data=named_by_data, secrets=secrets)
     if admission is None:
         return
     if definition.type in tasks.WITH_JOB and not governed.has_capacity(p):
@@ -330,6 +336,7 @@ def start(p: Pass, scope: Scope, definition: Task) -> None:
     kind = tasks.of(definition.type)
     data: JsonObject = {
         "claims": claims or None,
+        "secrets": secrets or None,
         "ref": ref,
         "scope": scope.id,
         "taskType": definition.type.value,
@@ -354,6 +361,11 @@ def start(p: Pass, scope: Scope, definition: Task) -> None:
     kind.follow(p, p.state.tasks[ref])
 
 
+def _authored_input(definition: Task) -> JsonObject:
+    """The input as its author wrote it; where an EVENT goes is part of it, so that it is judged and shown."""
+    return definition.input_parameters | ({"sink": definition.sink} if definition.sink else {})
+
+
 def _named(definition: Task, task_input: JsonObject) -> Task | str:
     """What a DYNAMIC task runs as, or why it cannot: a tool, or a type that its input says all of."""
     parameter = definition.dynamic_task_name_param
@@ -366,6 +378,23 @@ def _named(definition: Task, task_input: JsonObject) -> Task | str:
         allowed = ", ".join(sorted(tasks.NAMEABLE))
         return f"a DYNAMIC task cannot become a {name} task; it can become a tool, {allowed}"
     return definition.model_copy(update={"type": TaskType(name)})
+
+
+def _may_use_secrets(p: Pass, scope: Scope, ref: str, secrets: list[JsonObject]) -> bool:
+    """Whether the execution's account may use the secrets; fails the task where it may not."""
+    account = p.state.spec.service_account_name
+    for name in sorted({secret["name"] for secret in secrets}):
+        answer = p.ask(NeedAccess(account, name, is_secret=True))
+        if answer is False:
+            reason = (
+                f"Denied (access, use): service account {account!r} may not use secret {name!r}; "
+                f"grant it verb 'use' on secrets/{name}"
+            )
+            fail_task(p, ref, scope, reason, terminal=True)
+            return False
+        if answer is None:
+            return False
+    return True
 
 
 def _origin(p: Pass, scope: Scope, ref: str) -> JsonObject:

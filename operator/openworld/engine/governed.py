@@ -30,6 +30,7 @@ from openworld.language.canonical import digest
 from openworld.language.schemas import violations
 from openworld.ledger import EventType, rfc3339
 
+from . import builtin
 from .context import visible_refs
 from .decide import Pass
 from .endings import PAYLOAD_LIMIT_BYTES, fail_execution, fail_task
@@ -44,7 +45,13 @@ def digest_of(model: Strict) -> str:
 
 
 def admit(
-    p: Pass, scope: Scope, definition: Task, task_input: JsonObject, *, named_by_data: bool = False
+    p: Pass,
+    scope: Scope,
+    definition: Task,
+    task_input: JsonObject,
+    *,
+    named_by_data: bool = False,
+    secrets: list[JsonObject] | None = None,
 ) -> JsonObject | None:
     """What the TaskScheduled event says of a task that may start; None when it may not (yet).
 
@@ -68,7 +75,9 @@ def admit(
     if item.decision is Decision.DENIED:
         _deny(p, scope, ref, verdict)
         return None
-    if item.decision is Decision.NEEDS_APPROVAL and not _is_approved(p, scope, item, verdict, task_input):
+    if item.decision is Decision.NEEDS_APPROVAL and not _is_approved(
+        p, scope, item, verdict, task_input, secrets or []
+    ):
         return None
     return {"input": task_input, **_tool_data(p, item)}
 
@@ -117,7 +126,14 @@ def _deny(p: Pass, scope: Scope, ref: str, verdict: Verdict) -> None:
     fail_task(p, ref, scope, f"Denied ({item.check}, {item.rule}): {item.reason}", terminal=True)
 
 
-def _is_approved(p: Pass, scope: Scope, item: ItemVerdict, verdict: Verdict, task_input: JsonObject) -> bool:
+def _is_approved(
+    p: Pass,
+    scope: Scope,
+    item: ItemVerdict,
+    verdict: Verdict,
+    task_input: JsonObject,
+    secrets: list[JsonObject],
+) -> bool:
     """Whether people have approved exactly this item; asks them when they have not."""
     ref = item.ref
     subject = _subject(p, item, task_input)
@@ -136,6 +152,7 @@ def _is_approved(p: Pass, scope: Scope, item: ItemVerdict, verdict: Verdict, tas
             "approval": terms,
             "retryCount": item.task.retry_count if item.task is not None else None,
             "optional": item.task.optional if item.task is not None else False,
+            "secrets": secrets,
         },
         tool_digest=item.tool_digest,
         policy_digests=[value for _, value in verdict.policies],
@@ -153,6 +170,7 @@ def _is_approved(p: Pass, scope: Scope, item: ItemVerdict, verdict: Verdict, tas
         reason=item.reason or None,
         approval=terms,
         input=task_input,
+        secrets=secrets or None,
         subject=subject or None,
         expiresAt=rfc3339(p.now_ms + approval.timeout_seconds * 1000),
         **_sources(verdict),
@@ -282,7 +300,8 @@ def has_capacity(p: Pass) -> bool:
 def _has_job(task: TaskState) -> bool:
     if task.type is TaskType.AGENT:
         return task.turn is not None and not task.turn.received
-    return task.type is TaskType.SIMPLE and task.status is not TaskStatus.AWAITING_APPROVAL
+    is_over = task.awaits_signal or task.status is TaskStatus.AWAITING_APPROVAL
+    return not is_over and (task.type is TaskType.SIMPLE or task.type in builtin.TYPES)
 
 
 def catalogs(p: Pass, names: list[str]) -> tuple[CatalogSource, ...] | None:
@@ -334,7 +353,10 @@ def _question(
     access = {
         need.tool: answer
         for need, answer in p.answers.items()
-        if isinstance(need, NeedAccess) and need.service_account == account and isinstance(answer, bool)
+        if isinstance(need, NeedAccess)
+        and not need.is_secret
+        and need.service_account == account
+        and isinstance(answer, bool)
     }
     is_proposed = proposing is not None or scope.proposed
     everything = any(map(_binds_authored, binding))

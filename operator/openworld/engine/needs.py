@@ -48,10 +48,11 @@ class Definition:
 
 @dataclass(frozen=True, slots=True)
 class NeedAccess:
-    """May this service account `use` `tools.openworld.dev/<tool>`? Answered by a bool."""
+    """May this service account `use` `tools.openworld.dev/<tool>`, or a Secret? Answered by a bool."""
 
     service_account: str
     tool: str
+    is_secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,8 +179,8 @@ def _go_on(
     for task in state.tasks.values():
         if task.ref in gone or task.ref in resumed or task.has_passed or not task.status.is_final:
             continue
-        if task.status is TaskStatus.SKIPPED or task.seq < 0:
-            gone.add(task.ref)
+        if task.status is TaskStatus.SKIPPED or task.seq < 0 or task.subject_digest:
+            gone.add(task.ref)  # it starts anew, and what a person had approved is asked for again
         elif task.type in _RESUMED or _goes_on_with_a_turn(task):
             resumed.append(task.ref)
         elif task.type is TaskType.SUB_WORKFLOW and resumes_children:
@@ -211,7 +211,7 @@ def _again(p: Pass, task: TaskState) -> None:
     scope = p.state.scope_of(task)
     task_input, more = task.input, {}
     try:
-        if not scope.proposed and task.type is not TaskType.SIMPLE:
+        if not scope.proposed and task.type not in tasks.WITH_JOB:
             task_input = resolved(task.definition.input_parameters, p.state, scope)
             more = tasks.of(task.type).schedule_data(p, scope, task.definition, task_input)
     except (ExpressionError, NotCanonical, ValueError):

@@ -16,7 +16,8 @@ class DesiredJob:
 
     Exactly one of `tool` and `agent` is set. `earlier` are the attempts before it: the Job is
     created only when none of their Jobs has an active or terminating pod. `deadline_seconds` is
-    the Job's activeDeadlineSeconds, a backstop behind the engine's own timer.
+    the Job's activeDeadlineSeconds, a backstop behind the engine's own timer. `secrets` say
+    where in the input a key of a Secret is to stand. A `builtin` tool runs the operator's worker image.
     """
 
     seq: int
@@ -26,11 +27,13 @@ class DesiredJob:
     idempotency_key: str
     deadline_seconds: int
     tool: Tool | None = None
+    builtin: bool = False
     agent: Agent | None = None
     agent_name: str = ""
     turn: int | None = None
     context: JsonObject | None = None
     earlier: tuple[int, ...] = ()
+    secrets: tuple[JsonObject, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,8 @@ class DesiredChild:
     `version` and `workflow_digest` say which definition it must find, where that was asked for or
     approved; it ends at once when it finds another. `definition` is an inline one. A `detached`
     execution (START_WORKFLOW, a failure workflow) is no child: it is only started, and a
-    `ChildStarted` fact says so.
+    `ChildStarted` fact says so. One with an `idempotency_key` is started at most once for that key and
+    workflow; `returns_existing` says whether that other time counts as this one.
     """
 
     seq: int
@@ -53,6 +57,8 @@ class DesiredChild:
     definition: JsonObject | None = None
     detached: bool = False
     correlation_id: str = ""
+    idempotency_key: str = ""
+    returns_existing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

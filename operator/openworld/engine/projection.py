@@ -99,6 +99,9 @@ def waiting_for(state: State) -> str:
     if retries and len(retries) == len(active):
         soonest = min(retries, key=lambda task: task.not_before_ms)
         return f"retry of {soonest.ref} at {rfc3339(soonest.not_before_ms)}"
+    awaited = [t.ref for t in active if t.awaits_signal]
+    if awaited and len(awaited) == len(active):
+        return f"signal: {awaited[0]}"
     timers = [t for t in state.active_tasks() if t.type is TaskType.WAIT]
     if timers and len(timers) == len(state.active):
         due = [t.wake_at_ms for t in timers if t.wake_at_ms is not None]

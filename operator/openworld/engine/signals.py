@@ -13,9 +13,10 @@ from openworld.ledger import EventType
 
 from . import governed, operations
 from .decide import Pass
-from .endings import cancel_active, end_badly, fail_task, unrecordable
+from .endings import cancel_active, end_badly, fail_attempt, unrecordable
 from .facts import Signaled
 from .state import Gate, TaskState
+from .tasks.human import may_not_answer, unfit
 
 _LONGEST_REASON = 2000
 
@@ -102,28 +103,34 @@ def _waiting(p: Pass, fact: Signaled) -> TaskState | str:
     task = p.state.tasks.get(fact.ref)
     if task is None:
         return f"there is no task {fact.ref!r}"
-    if task.type not in (TaskType.HUMAN, TaskType.WAIT):
+    if task.type not in (TaskType.HUMAN, TaskType.WAIT) and not task.definition.async_complete:
         return f"task {task.ref} is of type {task.type.value}; signals complete only HUMAN and WAIT tasks"
     if task.status is not TaskStatus.IN_PROGRESS:
         return f"task {task.ref} does not wait; it is {task.status.value}"
-    return task
+    if task.definition.async_complete and not task.awaits_signal:
+        return f"task {task.ref} does not wait yet; its worker has not succeeded"
+    return may_not_answer(task, fact.by) or task
 
 
 def _complete(p: Pass, fact: Signaled) -> str:
     task = _waiting(p, fact)
     if isinstance(task, str):
         return task
-    output = _payload(fact)
+    output = _payload(task, fact)
     if isinstance(output, str):
         return output
+    problem = unfit(task, output)
+    if problem:
+        return f"the answer does not fit the form of {task.ref}: {problem}"
     p.emit(EventType.TASK_COMPLETED, ref=task.ref, attempt=task.attempt, output=output, **_source(fact))
     return ""
 
 
-def _payload(fact: Signaled) -> JsonObject | str:
-    """The payload as a task's output, or why it cannot be one."""
-    problem = unrecordable(fact.payload)
-    return f"the payload {problem}" if problem else dict(fact.payload)
+def _payload(task: TaskState, fact: Signaled) -> JsonObject | str:
+    """The payload as a task's output, over what its worker has given, or why it cannot be one."""
+    output = task.output | fact.payload if task.awaits_signal else dict(fact.payload)
+    problem = unrecordable(output)
+    return f"the payload {problem}" if problem else output
 
 
 def _fail(p: Pass, fact: Signaled) -> str:
@@ -131,7 +138,7 @@ def _fail(p: Pass, fact: Signaled) -> str:
     if isinstance(task, str):
         return task
     reason = f"failed by {fact.by}" + (f": {_reason(fact)}" if _reason(fact) else "")
-    fail_task(p, task.ref, p.state.scope_of(task), reason, fact=fact.id)
+    fail_attempt(p, task, reason, fact=fact.id)
     return ""
 
 
@@ -163,7 +170,7 @@ def _progress(p: Pass, fact: Signaled) -> str:
     task = _waiting(p, fact)
     if isinstance(task, str):
         return task
-    output = _payload(fact)
+    output = _payload(task, fact)
     if isinstance(output, str):
         return output
     p.emit(EventType.TASK_PROGRESSED, ref=task.ref, attempt=task.attempt, output=output, **_source(fact))

@@ -76,7 +76,7 @@ class TaskState:
 
     `claims` are the limits of the namespace under which it has a place.
     `iteration` counts the iterations of a loop, `items` are what it goes over. `inline` is the definition
-    that a SUB_WORKFLOW carries.
+    that a SUB_WORKFLOW carries. `awaits_signal`: its worker has succeeded, and a Signal completes it.
     """
 
     definition: Task
@@ -110,8 +110,11 @@ class TaskState:
     inline: JsonObject | None = None
     progressed_at_ms: int | None = None
     progress_reports: int = 0
+    awaits_signal: bool = False
     forgiven_turns: int = 0
     claims: list[str] = field(default_factory=list)
+    escalated: bool = False
+    secrets: list[JsonObject] = field(default_factory=list)
     first_scheduled_at_ms: int = 0
     alerted: set[str] = field(default_factory=set)
     branch_refs: list[str] = field(default_factory=list)

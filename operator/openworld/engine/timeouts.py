@@ -36,10 +36,26 @@ def timeouts_of(state: State, task: TaskState) -> Timeouts | None:
 
 
 def limits(state: State, task: TaskState) -> Iterator[Expired]:
-    """Every limit of a tool's present attempt that has a time now and has not been alerted of."""
+    """Every limit of a tool's present attempt that has a time now and has not been alerted of.
+
+    When its worker has succeeded and a Signal is awaited, only the limit of all attempts together goes on.
+    """
     given = timeouts_of(state, task)
     if given is None:
         return
+    if not task.awaits_signal:
+        yield from _limits_of_the_worker(given, task)
+    if given.total_timeout_seconds:
+        yield Expired(
+            "totalTimeoutSeconds",
+            task.first_scheduled_at_ms + given.total_timeout_seconds * 1000,
+            f"all attempts together took longer than totalTimeoutSeconds ({given.total_timeout_seconds} s)",
+            given.timeout_policy,
+            is_total=True,
+        )
+
+
+def _limits_of_the_worker(given: Timeouts, task: TaskState) -> Iterator[Expired]:
     policy = given.timeout_policy
     waits_since = max(task.scheduled_at_ms, task.not_before_ms)
     if task.started_at_ms is None and given.poll_timeout_seconds:
@@ -66,14 +82,6 @@ def limits(state: State, task: TaskState) -> Iterator[Expired]:
             f"the worker said nothing for responseTimeoutSeconds ({given.response_timeout_seconds} s; "
             f"last heard of {rfc3339(heard)})",
             policy,
-        )
-    if given.total_timeout_seconds:
-        yield Expired(
-            "totalTimeoutSeconds",
-            task.first_scheduled_at_ms + given.total_timeout_seconds * 1000,
-            f"all attempts together took longer than totalTimeoutSeconds ({given.total_timeout_seconds} s)",
-            policy,
-            is_total=True,
         )
 
 

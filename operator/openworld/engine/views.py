@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from openworld.api import JsonObject, TaskStatus, TaskType
+from openworld.api import JsonObject, Phase, TaskStatus, TaskType
 from openworld.api.meta import Json
 
 from .scopes import FORKS, iteration_of
@@ -31,13 +31,14 @@ _CONDUCTOR_STATUS = {
 class ExpressionScope(Mapping[str, Json]):
     """The roots that an expression may name, made only when they are looked at."""
 
-    def __init__(self, state: State, scope: Scope) -> None:
+    def __init__(self, state: State, scope: Scope, secrets: JsonObject | None = None) -> None:
+        self._secrets = secrets or {}
         self._state = state
         self._scope = scope
 
     def __getitem__(self, root: str) -> Json:
         if root == "workflow":
-            view = workflow_view(self._state)
+            view = workflow_view(self._state, self._secrets)
             return {"input": view["input"]} if self._scope.proposed else view
         task = task_of(self._state, self._scope, root)
         if task is None:
@@ -58,14 +59,15 @@ def task_of(state: State, scope: Scope, ref: str) -> TaskState | None:
     return state.tasks.get(ref) or state.tasks.get(state.latest.get(ref, ""))
 
 
-def workflow_view(state: State) -> JsonObject:
-    """`${workflow.…}` for authored text."""
+def workflow_view(state: State, secrets: JsonObject | None = None) -> JsonObject:
+    """`${workflow.…}` for authored text; of secrets it has marks."""
     spec = state.spec
     is_child = spec.parent is not None and not spec.parent.detached
     return {
         "input": state.input,
         "output": state.output or {},
-        "status": state.phase.value.upper(),
+        "secrets": secrets or {},
+        "status": "TIMED_OUT" if state.phase is Phase.TIMED_OUT else state.phase.value.upper(),
         "workflowId": state.uid,
         "workflowType": state.workflow_name,
         "version": state.workflow_version,

@@ -18,12 +18,14 @@ from openworld.api.workflow import TimeoutPolicy
 from .expressions import ExpressionError, Reference, find, references
 from .reading import Finding, InvalidResource, joined, read, suggestion, under
 from .schemas import check_schema
+from .secrets import is_secret, named_in
 from .task_checks import problems_of
 
 #: What `${workflow.…}` offers.
 WORKFLOW_KEYS = (
     "input",
     "output",
+    "secrets",
     "status",
     "workflowId",
     "workflowType",
@@ -33,6 +35,7 @@ WORKFLOW_KEYS = (
     "parentWorkflowId",
     "reasonForIncompletion",
 )
+_WITH_SECRETS = (TaskType.SIMPLE, TaskType.HTTP)
 _FORKS = (TaskType.FORK_JOIN, TaskType.FORK_JOIN_DYNAMIC)
 
 
@@ -64,11 +67,15 @@ def check_workflow(workflow: Workflow, path: str = "spec") -> list[Finding]:
             findings += _names(where, task)
             findings += _expressions(joined(where, ["inputParameters"]), task.input_parameters, refs)
             findings += _expressions(joined(where, ["items"]), task.items, refs)
+            findings += _expressions(joined(where, ["sink"]), task.sink, refs)
+            findings += _secrets(where, task)
             findings += _inline_definition(where, task, refs)
             findings += _join_on(where, task, refs)
         findings += _depends_on(array)
     if workflow.output_parameters is not None:
-        findings += _expressions(joined(path, ["outputParameters"]), workflow.output_parameters, refs)
+        here = joined(path, ["outputParameters"])
+        findings += _expressions(here, workflow.output_parameters, refs)
+        findings += _no_secrets(here, workflow.output_parameters)
     findings += _schema(joined(path, ["inputSchema"]), workflow.input_schema)
     findings += _schema(joined(path, ["outputSchema"]), workflow.output_schema)
     if workflow.timeout_policy is TimeoutPolicy.RETRY:
@@ -163,6 +170,29 @@ def _inline_definition(where: str, task: Task, refs: set[str]) -> list[Finding]:
         return check_workflow(read(Workflow, definition, path=here), path=here)
     except InvalidResource as error:
         return list(error.findings)
+
+
+def _secrets(where: str, task: Task) -> Iterator[Finding]:
+    """Secrets reach only what runs in a Job, and are named in full."""
+    here = joined(where, ["inputParameters"])
+    if task.type not in _WITH_SECRETS:
+        yield from _no_secrets(here, task.input_parameters)
+        return
+    try:
+        named_in(task.input_parameters)
+    except ExpressionError as error:
+        if "secrets" in str(error):
+            yield Finding(here, str(error))
+
+
+def _no_secrets(where: str, value: Json) -> Iterator[Finding]:
+    try:
+        found = [reference for reference in references(value) if is_secret(reference)]
+    except ExpressionError:  # told by the check of expressions
+        return
+    for reference in found:
+        kinds = " and ".join(kind.value for kind in _WITH_SECRETS)
+        yield Finding(under(where, reference.where), f"{reference.text}: secrets reach only {kinds} tasks")
 
 
 def _duplicates(arrays: list[_Array]) -> Iterator[Finding]:

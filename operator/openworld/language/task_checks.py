@@ -13,6 +13,8 @@ from openworld.api.workflow import EvaluatorType
 
 from .durations import InvalidTime, parse_duration, parse_until
 from .reading import suggestion
+from .requests import request_problems, sink_problem
+from .schemas import check_schema
 
 #: A field of the task and what is wrong with it; the field may go deeper (`inputParameters.agent`).
 Problem = tuple[tuple[str | int, ...], str]
@@ -35,9 +37,12 @@ _OWNERS: dict[str, tuple[TaskType, ...]] = {
     "loop_condition": (TaskType.DO_WHILE,),
     "items": (TaskType.DO_WHILE,),
     "max_iterations": (TaskType.DO_WHILE,),
-    "start_delay": (TaskType.SIMPLE, TaskType.DYNAMIC),
-    "retry_count": (TaskType.SIMPLE, TaskType.AGENT, TaskType.DYNAMIC),
-    "task_definition": (TaskType.SIMPLE, TaskType.DYNAMIC),
+    "human": (TaskType.HUMAN,),
+    "start_delay": (TaskType.SIMPLE, TaskType.HTTP, TaskType.EVENT, TaskType.DYNAMIC),
+    "retry_count": (TaskType.SIMPLE, TaskType.HTTP, TaskType.EVENT, TaskType.AGENT, TaskType.DYNAMIC),
+    "task_definition": (TaskType.SIMPLE, TaskType.HTTP, TaskType.EVENT, TaskType.DYNAMIC),
+    "sink": (TaskType.EVENT,),
+    "async_complete": (TaskType.SIMPLE, TaskType.HTTP, TaskType.EVENT),
 }
 
 
@@ -56,6 +61,21 @@ def problems_of(task: Task) -> Iterator[Problem]:
 def _simple(task: Task) -> Iterator[Problem]:
     if not task.name:
         yield ("name",), "is required: the tool that a SIMPLE task runs"
+
+
+def _http(task: Task) -> Iterator[Problem]:
+    for steps, message in request_problems(task.input_parameters):
+        yield (_INPUT, *steps), message
+
+
+def _event(task: Task) -> Iterator[Problem]:
+    if message := sink_problem(task.sink):
+        yield ("sink",), message
+    if "sink" in task.input_parameters:
+        yield (_INPUT, "sink"), "is the task's own field; write it beside inputParameters"
+    kind = task.input_parameters.get("type")
+    if not task.name and (not isinstance(kind, str) or not kind):
+        yield ("name",), f"is required, or {_INPUT}.type: the type of the event"
 
 
 def _agent(task: Task) -> Iterator[Problem]:
@@ -152,6 +172,17 @@ def _do_while(task: Task) -> Iterator[Problem]:
         yield (_INPUT, "keepLastN"), "must be a number from 1"
 
 
+def _human(task: Task) -> Iterator[Problem]:
+    human = task.human
+    if human is None:
+        return
+    if human.escalate_to and human.due_seconds is None:
+        yield ("human", "escalateTo"), "has no effect without dueSeconds"
+    if human.form_schema is not None:
+        for problem in check_schema(human.form_schema):
+            yield ("human", "formSchema"), problem
+
+
 def _is_count(value: Json) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -202,6 +233,8 @@ def _is_computed(value: Json) -> bool:
 
 _CHECKS: dict[TaskType, Callable[[Task], Iterator[Problem]]] = {
     TaskType.SIMPLE: _simple,
+    TaskType.HTTP: _http,
+    TaskType.EVENT: _event,
     TaskType.AGENT: _agent,
     TaskType.FORK_JOIN: _fork_join,
     TaskType.FORK_JOIN_DYNAMIC: _fork_join_dynamic,
@@ -211,6 +244,7 @@ _CHECKS: dict[TaskType, Callable[[Task], Iterator[Problem]]] = {
     TaskType.START_WORKFLOW: _start_workflow,
     TaskType.DYNAMIC: _dynamic,
     TaskType.DO_WHILE: _do_while,
+    TaskType.HUMAN: _human,
     TaskType.JSON_JQ_TRANSFORM: _jq,
     TaskType.WAIT: _wait,
     TaskType.TERMINATE: _terminate,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from typing import TypeVar
 
 from openworld.api import JsonObject
 
 Known = TypeVar("Known")
+_NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
 def name_of(object_name: str, spec: JsonObject) -> str:
@@ -20,6 +22,18 @@ def version_in(spec: JsonObject) -> int:
     """The version that a Workflow says it has; 1 when it says none that makes sense."""
     version = spec.get("version", 1)
     return version if isinstance(version, int) and not isinstance(version, bool) else 1
+
+
+def idempotent_name(workflow: str, key: str) -> str:
+    """The name of the one Execution of a workflow that has an idempotency key: its name is what is unique."""
+    mark = hashlib.sha256(f"{workflow}/{key}".encode()).hexdigest()[:16]
+    return f"{object_name(workflow)[:40].rstrip('-')}-{mark}"
+
+
+def object_name(text: str) -> str:
+    """A text as the name of an object: small letters, digits and hyphens."""
+    kept = "".join(c if c in _NAME_CHARACTERS else "-" for c in text.lower()).strip("-")
+    return kept or "x"
 
 
 def choose(

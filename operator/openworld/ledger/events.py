@@ -27,6 +27,7 @@ class EventType(StrEnum):
     BRANCH_TAKEN = "BranchTaken"
     LOOP_ITERATED = "LoopIterated"
     TASK_PROGRESSED = "TaskProgressed"
+    TASK_ESCALATED = "TaskEscalated"
     FAILURE_WORKFLOW_STARTED = "FailureWorkflowStarted"
     EXECUTION_RETRIED = "ExecutionRetried"
     EXECUTION_RERUN = "ExecutionRerun"

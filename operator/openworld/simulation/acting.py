@@ -175,7 +175,8 @@ def _has_come_to(execution: SimulatedExecution, ref: str) -> bool:
     task = execution.state.tasks.get(ref)
     if task is None:
         return False
-    waits = task.gate is not None or (task.type in _PEOPLE and task.status is TaskStatus.IN_PROGRESS)
+    is_asked = task.gate is not None or task.awaits_signal
+    waits = is_asked or (task.type in _PEOPLE and task.status is TaskStatus.IN_PROGRESS)
     return waits or task.status.is_final
 
 

@@ -91,6 +91,7 @@ class Namespace:
         self._started: dict[tuple[str, int], SimulatedExecution] = {}
         self._facts = 0
         self._book = Book()
+        self._by_key: dict[tuple[str, str], SimulatedExecution] = {}
 
     # What people apply.
 
@@ -345,6 +346,19 @@ class Namespace:
                 self._stop_child(execution, seq, started)
 
     def _start_child(self, execution: SimulatedExecution, child: DesiredChild) -> None:
+        keyed = (child.workflow_name, child.idempotency_key)
+        existing = self._by_key.get(keyed) if child.idempotency_key else None
+        if existing is not None:
+            fact: Fact = ChildStarted(self.fact_id(), child.seq, existing.uid, existing.name)
+            if not child.returns_existing:
+                reason = (
+                    f"the execution {existing.name} has the idempotency key {child.idempotency_key!r} already"
+                )
+                fact = JobEnded(self.fact_id(), child.seq, Ending.REFUSED, reason)
+            self._started[execution.uid, child.seq] = existing
+            execution.facts.append(fact)
+            execution.is_due = True
+            return
         try:
             spec = spec_of_child(execution, child)
         except ValidationError as error:
@@ -353,6 +367,7 @@ class Namespace:
             return
         created = self._create(spec, Origin(execution, child.ref, child.seq, child.detached))
         self._started[execution.uid, child.seq] = created
+        self._by_key[keyed] = created
         execution.facts.append(ChildStarted(created.uid, child.seq, created.uid, created.name))
         execution.is_due = True
 

@@ -24,6 +24,7 @@ WORKFLOW: dict[str, str] = {
     "workflowType": "name of the Workflow",
     "version": "its `spec.version`",
     "correlationId": "`spec.correlationId` of the Execution",
+    "secrets": "keys of Secrets, as `secrets.NAME.KEY`, in the input of SIMPLE and HTTP: a mark",
     "variables": "the variables as they stand now",
     "parentWorkflowId": "uid of the Execution that waits for this one; null where none does",
     "reasonForIncompletion": "null as long as the run goes on",

@@ -207,6 +207,13 @@ def _attempts() -> Namespace:
     never = _run(made, _CALL)
     made.advance(301)
     made.ends_job(never, "call", Ending.IMAGE, "the image cannot be pulled: ErrImagePull")
+    sink = "https://broker.example/in"
+    told = _run(
+        made, {"ref": "tell", "type": "EVENT", "name": "order.shipped", "sink": sink, "asyncComplete": True}
+    )
+    _starts(made, told, "tell")
+    _reports(made, told, "tell", output={"sink": sink})
+    made.signal(told, SignalType.COMPLETE, by=BOB, ref="tell", payload={"taken": True})
     return made
 
 
@@ -240,6 +247,9 @@ def _operations() -> Namespace:
     ask = {"ref": "ask", "type": "HUMAN", "input": {"color": "${workflow.variables.color}"}}
     note = {"ref": "note", "type": "SET_VARIABLE", "input": {"color": "red"}}
     wait = {"ref": "wait", "type": "WAIT", "input": {"duration": "60s"}}
+    late = {"ref": "late", "type": "HUMAN", "human": {"dueSeconds": 60, "escalateTo": [BOB]}}
+    _run(made, late)
+    made.advance(60)
     anew = _run(made, {"ref": "fan", "type": "FORK_JOIN", "forkTasks": [[ask], [note], [wait]]})
     made.signal(anew, SignalType.TERMINATE, by=BOB)
     made.signal(anew, SignalType.RETRY, by=BOB)
@@ -311,7 +321,8 @@ def _gates() -> Namespace:
         "approval": {"timeoutSeconds": 60},
     }
     made.define("Policy", "all", {"scope": "All", "rules": [rule, sub]})
-    run = _run(made, {"ref": "fix", "type": "repair"}, _CALL, policyRef={"name": "all"})
+    secret = {"as": "${workflow.secrets.crm.token}"}
+    run = _run(made, {"ref": "fix", "type": "repair", "input": secret}, _CALL, policyRef={"name": "all"})
     made.decide_on_item(run, "fix", approve=True, by=BOB, reason="it is safe")
     made.report(run, "fix")
     child = {"ref": "sub", "type": "SUB_WORKFLOW", "subWorkflowParam": {"name": "below"}}

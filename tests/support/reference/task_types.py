@@ -26,6 +26,15 @@ _DYNAMIC = "DYNAMIC: runs as the tool, or the type, that its input names."
 #: What a type reads of `inputParameters`, and what its output is. `—`: nothing of its own.
 INPUT_AND_OUTPUT: dict[TaskType, tuple[str, str]] = {
     TaskType.SIMPLE: ("what the tool's `inputSchema` says", "what the worker reports"),
+    TaskType.HTTP: (
+        "`http_request: {uri, method, headers, body, accept, contentType, connectionTimeOut, readTimeOut}`, or these keys "
+        "themselves",
+        "`{response: {statusCode, reasonPhrase, headers, body}}`",
+    ),
+    TaskType.EVENT: (
+        "the event's data; `type`, when the task has no name",
+        "`{event_produced, sink}`: the CloudEvent without its data, and where it went",
+    ),
     TaskType.AGENT: ("`agent`, `goal`; the rest is shown to the model", "the agent's answer"),
     TaskType.DYNAMIC: (
         "`taskToExecute`, or the name that `dynamicTaskNameParam` gives",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from openworld.api import Task
+from openworld.api.meta import Json
 from openworld.language.expressions import ExpressionError, references
 from openworld.language.reading import Finding, joined, under
 
@@ -25,14 +26,15 @@ def _findings(tasks: Sequence[Task], path: str, later: dict[str, str]) -> Iterat
         where = f"{path}[{index}]"
         behind = later if is_graph else later | _refs(tasks, path, index + 1)
         inside = {ref: at for inner, at in _arrays(task, where) for ref, at in _refs(inner, at).items()}
-        yield from _early(task, joined(where, ["inputParameters"]), behind | inside)
+        yield from _early(task.input_parameters, joined(where, ["inputParameters"]), behind | inside)
+        yield from _early(task.sink, joined(where, ["sink"]), behind | inside)
         for inner, at in _arrays(task, where):
             yield from _findings(inner, at, behind)
 
 
-def _early(task: Task, path: str, later: dict[str, str]) -> Iterator[Finding]:
+def _early(value: Json, path: str, later: dict[str, str]) -> Iterator[Finding]:
     try:
-        found = references(task.input_parameters)
+        found = references(value)
     except ExpressionError:
         return
     for reference in found:

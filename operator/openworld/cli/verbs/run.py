@@ -10,13 +10,14 @@ from typing import Any
 import click
 
 from openworld.api import API_VERSION, JsonObject
-from openworld.cli.errors import CliError
+from openworld.cli.errors import CliError, ExistsError
 from openworld.cli.kinds import EXECUTIONS
 from openworld.cli.output import JSON, YAML, output_option, print_object, without_managed_fields
 from openworld.cli.plain import one_line, value_text
 from openworld.cli.sending import json_object
 from openworld.cli.session import Session, connection_options, pass_session
 from openworld.cli.unserved import watched
+from openworld.language.versions import idempotent_name, object_name
 
 _FINAL = ("Completed", "Failed", "TimedOut", "Terminated")
 
@@ -41,6 +42,19 @@ _FINAL = ("Completed", "Failed", "TimedOut", "Terminated")
 )
 @click.option("--name", metavar="NAME", help="Name of the execution; default: WORKFLOW and a random suffix.")
 @click.option("--service-account", metavar="SA", help="Whose right to use tools is asked.")
+@click.option(
+    "--workflow-version", type=click.IntRange(min=1), help="Exactly this version; default: the latest."
+)
+@click.option(
+    "--idempotency-key",
+    metavar="KEY",
+    help="At most one execution of WORKFLOW with this key, for as long as it is kept.",
+)
+@click.option(
+    "--return-existing",
+    is_flag=True,
+    help="With --idempotency-key: an execution that has the key is no error; its name is printed.",
+)
 @click.option("--correlation-id", metavar="ID", help="Your own id of the run.")
 @click.option("--wait", is_flag=True, help="Follow it; exit code 0 only when it completes.")
 @click.option(
@@ -60,6 +74,9 @@ def run(
     file: Path | None,
     name: str | None,
     service_account: str | None,
+    workflow_version: int | None,
+    idempotency_key: str | None,
+    return_existing: bool,
     correlation_id: str | None,
     wait: bool,
     timeout: float | None,
@@ -70,6 +87,10 @@ def run(
         raise click.UsageError("give the input once: -i, --input or --input-file")
     if timeout is not None and not wait:
         raise click.UsageError("--timeout goes with --wait")
+    if name and idempotency_key:
+        raise click.UsageError("--idempotency-key gives the execution its name: leave --name away")
+    if return_existing and not idempotency_key:
+        raise click.UsageError("--return-existing goes with --idempotency-key")
     values = _input(pairs, text, file)
     spec: JsonObject = {
         "workflowRef": {"name": workflow},
@@ -80,18 +101,25 @@ def run(
         spec["serviceAccountName"] = service_account
     if correlation_id:
         spec["correlationId"] = correlation_id
-    created = session.cluster.create(
-        EXECUTIONS,
-        {
-            "apiVersion": API_VERSION,
-            "kind": EXECUTIONS.kind,
-            "metadata": {
-                **({"name": name} if name else {"generateName": f"{workflow}-"}),
-                "namespace": session.cluster.namespace,
-            },
-            "spec": spec,
+    if workflow_version is not None:
+        spec["workflowRef"]["version"] = workflow_version
+    if idempotency_key:
+        name = idempotent_name(workflow, idempotency_key)
+    body = {
+        "apiVersion": API_VERSION,
+        "kind": EXECUTIONS.kind,
+        "metadata": {
+            **({"name": name} if name else {"generateName": f"{object_name(workflow)[:57]}-"}),
+            "namespace": session.cluster.namespace,
         },
-    )
+        "spec": spec,
+    }
+    try:
+        created = session.cluster.create(EXECUTIONS, body)
+    except ExistsError:
+        if not return_existing or name is None:
+            raise
+        created = session.cluster.get(EXECUTIONS, name)
     started = created["metadata"]["name"]
     if output is None:
         click.echo(started)

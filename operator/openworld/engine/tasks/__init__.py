@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from openworld.api import TaskType
+from openworld.engine import builtin
 from openworld.engine.state import State, TaskState
 from openworld.engine.timeouts import Expired
 
 from .agent import AgentTask
 from .do_while import DoWhileTask
+from .event import EventTask
 from .exclusive_join import ExclusiveJoinTask
 from .fork import DynamicForkTask, ForkTask
+from .http import HttpTask
 from .human import HumanTask
 from .inline import InlineTask
 from .join import JoinTask
@@ -26,6 +29,8 @@ from .wait import WaitTask
 
 _KINDS: dict[TaskType, TaskKind] = {
     TaskType.SIMPLE: SimpleTask(),
+    TaskType.HTTP: HttpTask(),
+    TaskType.EVENT: EventTask(),
     TaskType.AGENT: AgentTask(),
     TaskType.FORK_JOIN: ForkTask(),
     TaskType.FORK_JOIN_DYNAMIC: DynamicForkTask(),
@@ -45,7 +50,7 @@ _KINDS: dict[TaskType, TaskKind] = {
 }
 
 #: Types whose every attempt is a Job and counts against `concurrentTasks`.
-WITH_JOB = frozenset({TaskType.SIMPLE})
+WITH_JOB = builtin.TYPES | {TaskType.SIMPLE}
 
 
 #: What a DYNAMIC task may become beside a tool: types that their input says all of.

@@ -1,9 +1,53 @@
-"""HUMAN: waits for a person's Signal; its payload is the output."""
+"""HUMAN: waits for a person's Signal; its payload is the output. Source: Conductor."""
 
 from __future__ import annotations
+
+from openworld.api import JsonObject, Task
+from openworld.engine.decide import Pass
+from openworld.engine.state import Scope, State, TaskState
+from openworld.engine.timeouts import Expired
+from openworld.language.schemas import violations
+from openworld.ledger import EventType, rfc3339
 
 from .kind import TaskKind
 
 
 class HumanTask(TaskKind):
-    """Everything that happens to it is a Signal (`openworld.engine.signals`)."""
+    """What a person answers is a Signal (`openworld.engine.signals`); time only escalates."""
+
+    def schedule_data(self, p: Pass, scope: Scope, definition: Task, task_input: JsonObject) -> JsonObject:  # noqa: ARG002
+        """When it is due."""
+        human = definition.human
+        if human is None or human.due_seconds is None:
+            return {}
+        return {"dueAt": rfc3339(p.now_ms + human.due_seconds * 1000)}
+
+    def follow(self, p: Pass, task: TaskState) -> None:
+        """Escalate it when it is overdue."""
+        human = task.definition.human
+        if human is not None and task.wake_at_ms is not None and p.now_ms >= task.wake_at_ms:
+            p.emit(EventType.TASK_ESCALATED, ref=task.ref, to=human.escalate_to)
+
+    def limit(self, state: State, task: TaskState) -> Expired | None:  # noqa: ARG002
+        """timeoutSeconds of the task, from when it was asked."""
+        seconds = task.definition.human.timeout_seconds if task.definition.human is not None else None
+        if seconds is None:
+            return None
+        reason = f"nobody answered within timeoutSeconds ({seconds} s)"
+        return Expired("timeoutSeconds", task.scheduled_at_ms + seconds * 1000, reason)
+
+
+def may_not_answer(task: TaskState, by: str) -> str:
+    """Why somebody may not answer; empty when they may."""
+    human = task.definition.human
+    if human is None or not human.assignees:
+        return ""
+    people = [*human.assignees, *(human.escalate_to if task.escalated else ())]
+    return "" if by in people else f"task {task.ref} is for {', '.join(people)} to answer, not for {by}"
+
+
+def unfit(task: TaskState, answer: JsonObject) -> str:
+    """How an answer breaks the form; empty when it does not."""
+    schema = task.definition.human.form_schema if task.definition.human is not None else None
+    broken = violations(schema, answer) if schema is not None else []
+    return "; ".join(f"{v.path}: {v.message}" for v in broken)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
+from openworld.api import JsonObject
 from openworld.api.workflow import Timeouts
+from openworld.engine.completing import complete_attempt
 from openworld.engine.decide import Pass
 from openworld.engine.endings import fail_task
 from openworld.engine.outside import DesiredJob
 from openworld.engine.state import State, TaskState
 from openworld.engine.timeouts import Expired, next_limit, timeouts_of
-from openworld.ledger import EventType
 
 from .kind import TaskKind
 
@@ -28,30 +29,44 @@ def idempotency_key(state: State, task: TaskState) -> str:
 
 
 class SimpleTask(TaskKind):
-    """A tool's container."""
+    """A tool's container. `is_builtin`: the tool is the engine's own, and its image the operator's."""
+
+    is_builtin = False
+
+    def job_input(self, state: State, task: TaskState) -> JsonObject:  # noqa: ARG002
+        """What the container is given."""
+        return task.input
+
+    def job_path(self, path: list[str | int]) -> list[str | int]:
+        """Where something of the task's input stands in what the container is given."""
+        return path
 
     def follow(self, p: Pass, task: TaskState) -> None:
         """Complete a task whose result carried a proposal, once that is judged; a denial fails it."""
         turn = task.turn
-        if turn is None or not turn.judged:
+        if turn is None or not turn.judged or task.awaits_signal:
             return
         if turn.denial:
             fail_task(p, task.ref, p.state.scope_of(task), f"ProposalDenied: {turn.denial}", terminal=True)
             return
-        p.emit(EventType.TASK_COMPLETED, ref=task.ref, attempt=task.attempt, output=turn.output)
+        complete_attempt(p, task, turn.output)
 
     def desired(self, state: State, task: TaskState) -> Iterator[DesiredJob]:
-        """The Job of the present attempt."""
+        """The Job of the present attempt, until its worker has succeeded."""
+        if task.awaits_signal:
+            return
         tool = state.tools[task.tool_digest]
         yield DesiredJob(
             seq=task.seq,
             ref=task.ref,
             attempt=task.attempt,
-            input=task.input,
+            input=self.job_input(state, task),
             idempotency_key=idempotency_key(state, task),
             deadline_seconds=_backstop_seconds(timeouts_of(state, task)),
             tool=tool,
+            builtin=self.is_builtin,
             earlier=task.earlier,
+            secrets=tuple({**each, "path": self.job_path(each["path"])} for each in task.secrets),
         )
 
     def limit(self, state: State, task: TaskState) -> Expired | None:

@@ -13,6 +13,9 @@ from openworld.ledger import EventType
 from . import sub_workflow
 from .kind import TaskKind
 
+FIELDS = ("name", "version", "input", "correlationId", "idempotencyKey", "idempotencyStrategy")
+RETURN_EXISTING = "RETURN_EXISTING"
+
 
 class StartWorkflowTask(TaskKind):
     """Fire and forget: complete as soon as the execution exists; its id is the output."""
@@ -45,6 +48,8 @@ class StartWorkflowTask(TaskKind):
             depth=state.depth + state.scope_of(task).depth + 1,
             workflow_digest=task.subject_digest,
             detached=True,
+            idempotency_key=start.get("idempotencyKey") or "",
+            returns_existing=start.get("idempotencyStrategy") == RETURN_EXISTING,
         )
 
 
@@ -53,15 +58,17 @@ def asked(task_input: JsonObject) -> JsonObject:
     start = task_input.get("startWorkflow")
     if not isinstance(start, dict) or not isinstance(start.get("name"), str) or not start["name"]:
         raise ValueError("startWorkflow must be an object with the name of a Workflow")
-    unknown = sorted(set(start) - {"name", "version", "input", "correlationId"})
+    unknown = sorted(set(start) - set(FIELDS))
     if unknown:
-        known = "name, version, input, correlationId"
-        raise ValueError(f"startWorkflow has no field {unknown[0]!r}; it has {known}")
+        raise ValueError(f"startWorkflow has no field {unknown[0]!r}; it has {', '.join(FIELDS)}")
     version = start.get("version")
     if version is not None and (isinstance(version, bool) or not isinstance(version, int) or version < 1):
         raise ValueError("startWorkflow.version must be a number from 1")
     if not isinstance(start.get("input") or {}, dict):
         raise ValueError("startWorkflow.input must be an object")
-    if not isinstance(start.get("correlationId") or "", str):
-        raise ValueError("startWorkflow.correlationId must be text")
+    for name in ("correlationId", "idempotencyKey"):
+        if not isinstance(start.get(name) or "", str):
+            raise ValueError(f"startWorkflow.{name} must be text")
+    if start.get("idempotencyStrategy") not in (None, "FAIL", RETURN_EXISTING):
+        raise ValueError(f"startWorkflow.idempotencyStrategy must be FAIL or {RETURN_EXISTING}")
     return start

@@ -38,7 +38,7 @@ _OWNERS: Mapping[str, tuple[str, ...]] = {
     "dynamicForkTasksInputParamName": ("FORK_JOIN_DYNAMIC",),
     "subWorkflowParam": ("SUB_WORKFLOW",),
     "sink": ("EVENT",),
-    "asyncComplete": ("EVENT", "HTTP"),
+    "asyncComplete": ("EVENT", "HTTP", "SIMPLE"),
 }
 #: Fields that say something even when they are empty or 0.
 _MEANT_EMPTY = ("items", "retryCount")
@@ -52,7 +52,6 @@ _REASONS = {
     "caseValueParam": "belongs to a DECISION task",
     "caseExpression": "belongs to a DECISION task",
     "scriptExpression": "belongs to a LAMBDA task",
-    "asyncComplete": "has no counterpart for this type: put a WAIT or HUMAN task behind it",
 }
 #: How often a JOIN is looked at, and an old copy of the type.
 _SILENT = ("joinMode", "workflowTaskType")
@@ -214,6 +213,10 @@ def _array(here: Here, name: str) -> Json:
     return imported_tasks(here.fields.items(name), here.place.at(name), here.within)
 
 
+def _sink(here: Here, name: str) -> Json:
+    return here.within.refs.resolved(here.fields.text(name))
+
+
 def _branches(here: Here, name: str) -> Json:
     place = here.place.at(name)
     return [
@@ -258,6 +261,6 @@ _CONVERTED: Mapping[str, Callable[[Here, str], Json]] = {
     "dynamicForkTasksParam": _parameter_name,
     "dynamicForkTasksInputParamName": _parameter_name,
     "subWorkflowParam": sub_workflow,
-    "sink": _parameter_name,
+    "sink": _sink,
     "asyncComplete": _flag,
 }

@@ -1,0 +1,76 @@
+"""The built-in tools: what HTTP and EVENT tasks run as. A pure table by task type.
+
+An attempt of one is a Job like that of a catalog's tool, with the same retries, timeouts and reports. Its
+image is not said here: the job builder puts the operator's worker image in the place of `IMAGE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from openworld.api import Effect, JsonObject, Task, TaskType, Tool
+from openworld.language.canonical import digest
+from openworld.language.requests import READS, request_of
+
+from .state import State
+
+#: Stands for the operator's worker image, which no record should depend on.
+IMAGE = "openworld.dev/builtin"
+_COMMAND = ("python", "-m", "openworld_worker.builtin")
+#: Tells the worker that a request of which nobody knows what it did may be sent again.
+REPEATABLE = "--repeatable"
+
+
+def tool_for(definition: Task, task_input: JsonObject) -> Tool:
+    """What a task of these types runs as, with this input. Raises ValueError when it makes no sense."""
+    return _TOOLS[definition.type](definition, task_input)
+
+
+def scheduled(state: State, tool: Tool) -> JsonObject:
+    """What TaskScheduled says of the tool: its definition too, when the ledger does not hold it yet."""
+    known_as = digest(tool.wire())
+    said: JsonObject = {"name": tool.name, "digest": known_as}
+    if known_as not in state.tools:
+        said["definition"] = tool.wire()
+    return {"tool": said}
+
+
+def _http(definition: Task, task_input: JsonObject) -> Tool:
+    """A read may be repeated; anything else, which may have been done, only if its author says how often."""
+    if request_of(task_input)["method"] in READS:
+        return _tool("http", Effect.READ, idempotent=True)
+    repeatable = _wants_retries(definition)
+    return _tool("http", Effect.WRITE, idempotent=repeatable, args=[REPEATABLE] if repeatable else [])
+
+
+def _event(definition: Task, task_input: JsonObject) -> Tool:  # noqa: ARG001
+    """Sent twice, an event has the same source and id, by which CloudEvents knows a duplicate."""
+    return _tool("event", Effect.WRITE, idempotent=True)
+
+
+_TOOLS: dict[TaskType, Callable[[Task, JsonObject], Tool]] = {TaskType.HTTP: _http, TaskType.EVENT: _event}
+#: The task types that run as a built-in tool.
+TYPES = frozenset(_TOOLS)
+
+
+def _wants_retries(definition: Task) -> bool:
+    if definition.retry_count is not None:
+        return definition.retry_count > 0
+    override = definition.task_definition
+    retry = override.retry if override is not None else None
+    return retry is not None and "count" in retry.model_fields_set and retry.count > 0
+
+
+def _tool(name: str, effect: Effect, *, idempotent: bool, args: list[str] | None = None) -> Tool:
+    container: JsonObject = {"image": IMAGE, "command": [*_COMMAND, name]}
+    if args:
+        container["args"] = args
+    return Tool.model_validate(
+        {
+            "name": name,
+            "inputSchema": {"type": "object"},
+            "effect": effect.value,
+            "idempotent": idempotent,
+            "run": {"container": container, "report": "TaskResult"},
+        }
+    )
