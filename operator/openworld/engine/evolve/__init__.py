@@ -1,0 +1,43 @@
+"""How an event changes the state: bookkeeping without judgement. It never fails on a verified ledger.
+
+Whatever was judged or computed stands in the event, so a replay needs no script, policy or model. One module
+for each family of events; each function is registered for its type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from openworld.api import JsonObject
+from openworld.engine.state import State
+from openworld.language.canonical import canonical
+from openworld.ledger import EventType, epoch_ms
+
+from . import proposals, tasks
+from .loops import iteration_id
+from .registry import HANDLERS
+from .runs import BY_SPEC
+
+
+def evolve(state: State, event: JsonObject) -> State:
+    """Apply one event in place and return the state."""
+    kind = EventType(event["type"])
+    at_ms = epoch_ms(event["at"])
+    handler = HANDLERS.get(kind)
+    if handler is not None:
+        handler(state, event, at_ms)
+    for fact in event.get("facts", ()):
+        state.facts.add(fact)
+    state.head_seq, state.head_hash, state.last_at_ms = event["seq"], event["hash"], at_ms
+    state.ledger_bytes += len(canonical(event))
+    return state
+
+
+def fold(state: State, events: Iterable[JsonObject]) -> State:
+    """Apply events in order."""
+    for event in events:
+        evolve(state, event)
+    return state
+
+
+__all__ = ["BY_SPEC", "evolve", "fold", "iteration_id", "proposals", "tasks"]
