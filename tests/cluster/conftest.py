@@ -24,7 +24,8 @@ def env() -> Iterator[Environment]:
     try:
         cluster.up()
         ready = environment(NAME)
-        install(ready, NAMESPACES, "imagePullGraceSeconds=3")
+        # Bad definitions must get in, to see what becomes of them; test_webhook.py switches the webhook on.
+        install(ready, NAMESPACES, "imagePullGraceSeconds=3", "webhook.enabled=false")
         for namespace in NAMESPACES:
             ready.kubectl("-n", namespace, "delete", "executions,signals", "--all")
         yield ready

@@ -101,7 +101,24 @@ def _network(s: Settings) -> None:
     for device in ("lo", there):
         run([*inside, "link", "set", device, "up"])
     run([*inside, "route", "replace", "default", "via", s.host_ip])
-    run(["nsenter", f"--net={s.netns_path}", "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"])
+    # The API server runs outside of the node and calls webhooks by their Service's address. Goes with the link.
+    run(["ip", "route", "replace", s.services, "via", s.node_ip, "dev", here])
+    _kernel_settings(s, there)
+
+
+def _kernel_settings(s: Settings, link: str) -> None:
+    """Of the namespace alone: it forwards, and says at once when a Service has no endpoints.
+
+    Without the last three a redirect goes out instead, and what follows is dropped by the limit of a second.
+    """
+    wanted = {
+        "ip_forward": "1",
+        "conf/all/send_redirects": "0",
+        f"conf/{link}/send_redirects": "0",
+        "icmp_ratelimit": "0",
+    }
+    script = "; ".join(f"echo {value} > /proc/sys/net/ipv4/{key}" for key, value in wanted.items())
+    run(["nsenter", f"--net={s.netns_path}", "sh", "-ec", script])
 
 
 def _files(s: Settings) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import os
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from openworld.api.signal import SignalType
+from openworld.controller.webhook import KINDS, PATIENCE_SECONDS, PORT
 from tests.cluster import binary
 from tests.cluster.local import LocalCluster
 from tests.cluster.settings import REPOSITORY
@@ -22,11 +25,13 @@ from tests.support.runs import definition
 
 CHART = str(REPOSITORY / "charts" / "openworld")
 POLICIES = ("openworld-executions", "openworld-ledger", "openworld-taskresults", "openworld-signals")
+DEFINED = len(list((REPOSITORY / "crds").glob("*.yaml")))
 PAGE = REPOSITORY / "docs" / "reference" / "rbac.md"
 PEOPLE = {f"openworld-{who}" for who in ("viewer", "editor", "runner", "approver", "signaller")}
 OWNED = (
     "deployments,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings,"
-    "validatingadmissionpolicies,validatingadmissionpolicybindings"
+    "validatingadmissionpolicies,validatingadmissionpolicybindings,"
+    "services,secrets,validatingwebhookconfigurations"
 )
 OPERATOR = "system:serviceaccount:openworld-system:openworld-operator"
 
@@ -60,7 +65,8 @@ def test_the_chart_is_clean() -> None:
 @pytest.mark.parametrize(
     ("value", "named"),
     [("imagee.tag=x", "imagee"), ("fencing=Loose", "fencing"), ("jobRetentionSeconds=1", "jobRetentionSeconds"),
-     ("image.tagg=x", "tagg"), ("namespaces={Bad_Name}", "namespaces")],
+     ("image.tagg=x", "tagg"), ("namespaces={Bad_Name}", "namespaces"), ("webhook.failurePolicy=Open", "failurePolicy"),
+     ("webhook.certmanager.enabled=true", "certmanager")],
 )  # fmt: skip
 def test_a_wrong_value_is_refused_by_name(value: str, named: str) -> None:
     done = helm("template", "openworld", CHART, "--set", value)
@@ -80,7 +86,7 @@ def test_rights_are_bound_in_the_named_namespaces_alone() -> None:
 
 
 def test_parts_can_be_left_out() -> None:
-    assert len(of_kind(rendered(), "CustomResourceDefinition")) == 7
+    assert len(of_kind(rendered(), "CustomResourceDefinition")) == DEFINED
     assert of_kind(rendered("crds.install=false"), "CustomResourceDefinition") == []
     assert {r["metadata"]["name"] for r in of_kind(rendered(), "ClusterRole")} >= PEOPLE
     assert not PEOPLE & {
@@ -101,6 +107,93 @@ def test_the_operator_runs_with_as_little_as_possible() -> None:
     }
     assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
     assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+
+
+def webhooks(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the API server is told to ask the operator about."""
+    (configuration,) = of_kind(objects, "ValidatingWebhookConfiguration")
+    return list(configuration["webhooks"])
+
+
+def pod_of(objects: list[dict[str, Any]]) -> dict[str, Any]:
+    """The operator's pod."""
+    (deployment,) = of_kind(objects, "Deployment")
+    return dict(deployment["spec"]["template"]["spec"])
+
+
+def test_the_webhook_asks_the_operator_about_definitions_in_the_served_namespaces() -> None:
+    asked = webhooks(rendered("namespaces={one,007}"))
+    assert [hook["name"] for hook in asked] == [f"{kind.plural}.openworld.dev" for kind in KINDS]
+    for kind, hook in zip(KINDS, asked, strict=True):
+        assert hook["clientConfig"]["service"] == {
+            "name": "openworld-webhook", "namespace": "openworld-system", "path": f"/{kind.plural}", "port": 443,
+        }  # fmt: skip
+        assert hook["rules"] == [
+            {"apiGroups": [kind.group], "apiVersions": [kind.version], "resources": [kind.plural],
+             "operations": ["CREATE", "UPDATE"], "scope": "Namespaced"}
+        ]  # fmt: skip
+        assert hook["namespaceSelector"]["matchExpressions"] == [
+            {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["one", "007"]}
+        ]
+        assert (hook["failurePolicy"], hook["matchPolicy"], hook["sideEffects"]) == (
+            "Ignore", "Equivalent", "None",
+        )  # fmt: skip
+        assert hook["timeoutSeconds"] > PATIENCE_SECONDS
+    own = webhooks(rendered("webhook.failurePolicy=Fail"))
+    assert {hook["failurePolicy"] for hook in own} == {"Fail"}
+    (selected,) = own[0]["namespaceSelector"]["matchExpressions"]
+    assert selected["values"] == ["openworld-system"]
+
+
+def test_the_webhook_is_served_with_a_certificate_of_the_charts_making(tmp_path: Path) -> None:
+    objects = rendered()
+    (secret,) = of_kind(objects, "Secret")
+    assert (secret["metadata"]["name"], secret["type"]) == ("openworld-webhook", "kubernetes.io/tls")
+    assert {hook["clientConfig"]["caBundle"] for hook in webhooks(objects)} == {secret["data"]["ca.crt"]}
+    for name, data in secret["data"].items():
+        (tmp_path / name).write_bytes(base64.b64decode(data))
+    host = ["-verify_hostname", "openworld-webhook.openworld-system.svc"]
+    done = subprocess.run(
+        ["openssl", "verify", *host, "-CAfile", str(tmp_path / "ca.crt"), str(tmp_path / "tls.crt")],
+        text=True, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+    pod = pod_of(objects)
+    container = pod["containers"][0]
+    assert {"name": "webhook", "containerPort": PORT} in container["ports"]
+    (folder,) = (e["value"] for e in container["env"] if e["name"] == "OPENWORLD_WEBHOOK_CERTIFICATES")
+    assert {"name": "webhook", "mountPath": folder, "readOnly": True} in container["volumeMounts"]
+    (volume,) = (v for v in pod["volumes"] if v["name"] == "webhook")
+    assert volume["secret"]["secretName"] == "openworld-webhook"
+    assert [item["path"] for item in volume["secret"]["items"]] == ["tls.crt", "tls.key"]
+
+
+def test_the_webhooks_certificate_can_be_left_to_cert_manager() -> None:
+    objects = rendered("webhook.certManager.enabled=true")
+    assert of_kind(objects, "Secret") == []
+    (certificate,) = of_kind(objects, "Certificate")
+    (issuer,) = of_kind(objects, "Issuer")
+    (configuration,) = of_kind(objects, "ValidatingWebhookConfiguration")
+    name = certificate["metadata"]["name"]
+    assert configuration["metadata"]["annotations"] == {
+        "cert-manager.io/inject-ca-from": f"openworld-system/{name}"
+    }
+    assert all("caBundle" not in hook["clientConfig"] for hook in configuration["webhooks"])
+    assert certificate["spec"] == {
+        "secretName": "openworld-webhook-issued",
+        "dnsNames": ["openworld-webhook.openworld-system.svc"],
+        "issuerRef": {"kind": "Issuer", "name": issuer["metadata"]["name"]},
+    }
+    (volume,) = (v for v in pod_of(objects)["volumes"] if v["name"] == "webhook")
+    assert volume["secret"]["secretName"] == "openworld-webhook-issued"
+
+
+def test_the_webhook_can_be_left_out() -> None:
+    objects = rendered("webhook.enabled=false")
+    for kind in ("ValidatingWebhookConfiguration", "Service", "Secret"):
+        assert of_kind(objects, kind) == []
+    assert "webhook" not in json.dumps(pod_of(objects)).lower()
 
 
 def page_rows(page: str, heading: str) -> list[list[str]]:
@@ -238,7 +331,7 @@ def test_install_upgrade_uninstall_and_install_again(kubectl: Kubectl) -> None:
         items = kubectl.json("get", "crd")["items"]
         conditions = [{c["type"]: c["status"] for c in i["status"].get("conditions", [])} for i in items]
         assert not any("NonStructuralSchema" in c for c in conditions)
-        return len(items) == 7 and all(c.get("Established") == "True" for c in conditions)
+        return len(items) == DEFINED and all(c.get("Established") == "True" for c in conditions)
 
     wait_for("the CRDs", established, seconds=30)
     install(kubectl, "--set", "logLevel=DEBUG")
@@ -249,14 +342,29 @@ def test_install_upgrade_uninstall_and_install_again(kubectl: Kubectl) -> None:
     assert levels == ["DEBUG"]
 
     install(kubectl, "--set", "crds.install=false")
-    assert len(kubectl.json("get", "crd")["items"]) == 7
+    assert len(kubectl.json("get", "crd")["items"]) == DEFINED
 
     done = helm("uninstall", "openworld", "-n", "openworld-system", kubeconfig=kubectl.kubeconfig)
     assert done.returncode == 0, done.stderr
-    assert len(kubectl.json("get", "crd")["items"]) == 7
+    assert len(kubectl.json("get", "crd")["items"]) == DEFINED
     left = kubectl("get", OWNED, "--all-namespaces", "-l", "app.kubernetes.io/name=openworld", "-o", "name")
     assert left.stdout == ""
     install(kubectl)
+
+
+def test_an_upgrade_keeps_the_webhooks_certificate_and_a_deleted_one_is_made_anew(kubectl: Kubectl) -> None:
+    def held() -> tuple[str, set[str]]:
+        install(kubectl)
+        secret = kubectl.json("-n", "openworld-system", "get", "secret", "openworld-webhook")
+        hooks = kubectl.json("get", "validatingwebhookconfiguration", "openworld")["webhooks"]
+        return secret["data"]["ca.crt"], {hook["clientConfig"]["caBundle"] for hook in hooks}
+
+    authority, trusted = held()
+    assert trusted == {authority}
+    assert held() == (authority, trusted)
+    kubectl("-n", "openworld-system", "delete", "secret", "openworld-webhook")
+    renewed, trusted = held()
+    assert trusted == {renewed} != {authority}
 
 
 def test_kept_definitions_are_taken_over_only_when_that_is_asked_for(kubectl: Kubectl) -> None:
@@ -306,7 +414,7 @@ def test_the_record_cannot_be_shortened_nor_the_spec_changed(kubectl: Kubectl) -
     }
 
     def in_force() -> bool:
-        return "the operator alone writes it" in write(record, user=None).stderr
+        return "the operator alone writes them" in write(record, user=None).stderr
 
     wait_for("the admission policies", in_force, seconds=30)
     assert write(record).returncode == 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -79,11 +80,17 @@ def _files(folder: str) -> list[Path]:
     return list(Path(folder).iterdir()) if Path(folder).is_dir() else []
 
 
-def _machine() -> tuple[str, list[Path], list[str]]:
-    """What nodes of any name could leave on the machine: firewall rules, sockets, network namespaces."""
+def _machine() -> tuple[str, str, list[Path], list[str]]:
+    """What nodes of any name could leave on the machine: firewall rules, routes, sockets, network namespaces."""
     rules = subprocess.run(["iptables-save"], capture_output=True, text=True, check=True).stdout
     lines = "\n".join(line for line in rules.splitlines() if not line.startswith(("#", ":")))
-    return lines, sorted(_files("/run/containerd/s")), sorted(file.name for file in _files("/run/netns"))
+    routes = subprocess.run(["ip", "route"], capture_output=True, text=True, check=True).stdout
+    return (
+        lines,
+        routes,
+        sorted(_files("/run/containerd/s")),
+        sorted(file.name for file in _files("/run/netns")),
+    )
 
 
 def test_two_control_planes_stand_side_by_side_and_leave_nothing(up: Up) -> None:
@@ -127,6 +134,7 @@ def test_a_node_cluster_that_was_killed_heals_and_leaves_nothing(up: Up, killed:
 
     up("launch-node")
     assert set(_components(s)) == {*CONTROL_PLANE, *NODE}
+    socket.create_connection((s.kubernetes_service, 443), timeout=5).close()
     _kubectl(s, "delete", "pod", "waiting", "--wait", "--timeout=60s")
     _kubectl(s, "create", "-f", "-", text_in=json.dumps(_POD))
     _kubectl(s, "wait", "--for=condition=Ready", "pod/waiting", "--timeout=60s")

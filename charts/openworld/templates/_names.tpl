@@ -19,3 +19,8 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- define "openworld.operator" -}}
 system:serviceaccount:{{ .Release.Namespace }}:openworld-operator
 {{- end }}
+
+{{- /* What holds the webhook's certificate. Two names: what cert-manager made is not the chart's to change. */ -}}
+{{- define "openworld.webhookSecret" -}}
+{{ ternary "openworld-webhook-issued" "openworld-webhook" .Values.webhook.certManager.enabled }}
+{{- end }}

@@ -25,6 +25,7 @@ from .reconcile import Reconciler
 from .scripts import SandboxUnavailable, ScriptRunner
 from .settings import Settings, SettingsError, from_environment
 from .stores import ObjectKey
+from .webhook import WebhookServer
 from .world import DEFINITIONS, World, set_right, unfinished
 
 logger = logging.getLogger("openworld.controller")
@@ -55,8 +56,9 @@ async def run(settings: Settings, access: Access) -> None:
             expected=(ApiError,),
         )
         watcher = Watcher(world, executions, definitions)
+        server = WebhookServer(settings.webhook_certificates) if settings.webhook_certificates else None
         problems: list[str] = ["the first read of the cluster is not done yet"]
-        async with serve_readiness(lambda: problems + guard.faults):
+        async with serve_readiness(lambda: problems + guard.faults + (server.faults if server else [])):
             await _first_read(client, world, guard, settings)
             problems.clear()
             for resource in DEFINITIONS:
@@ -72,8 +74,8 @@ async def run(settings: Settings, access: Access) -> None:
             ]
             try:
                 await kopf.operator(
-                    registry=build_registry(watcher, access),
-                    settings=build_settings(),
+                    registry=build_registry(watcher, access, with_webhook=server is not None),
+                    settings=build_settings(server),
                     # kopf would make one from the user's name, and the image's user has none.
                     identity=socket.gethostname(),  # type: ignore[arg-type]
                     standalone=True,

@@ -15,7 +15,7 @@ from openworld.api import JsonObject
 from openworld.kube import Access, Resource
 from openworld.kube.resources import JOBS, PODS, SIGNALS
 
-from . import names
+from . import names, webhook
 from .definitions import DefinitionKey
 from .queue import Urgency, WorkQueue
 from .stores import ObjectKey, key_of
@@ -62,8 +62,8 @@ class Watcher:
             self._world.pods.forget(key_of(pod))
 
 
-def build_registry(watcher: Watcher, access: Access) -> kopf.OperatorRegistry:
-    """kopf's registry: one event handler for each watched kind, and our own way to log in."""
+def build_registry(watcher: Watcher, access: Access, *, with_webhook: bool = False) -> kopf.OperatorRegistry:
+    """kopf's registry: one event handler for each watched kind, our own way to log in, and the webhook."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
@@ -79,6 +79,8 @@ def build_registry(watcher: Watcher, access: Access) -> kopf.OperatorRegistry:
 
     for resource in WATCHED:
         _watch(registry, watcher, resource)
+    if with_webhook:
+        webhook.register(registry)
     return registry
 
 
@@ -129,9 +131,13 @@ class _NoProgress(kopf.ProgressStorage):
         return essence
 
 
-def build_settings() -> kopf.OperatorSettings:
-    """kopf's settings: it watches, and writes nothing into any object."""
+def build_settings(server: kopf.WebhookServer | None = None) -> kopf.OperatorSettings:
+    """kopf's settings: it watches, writes nothing into any object, and serves the webhook where there is one.
+
+    `admission.managed` stays unset: the chart owns the ValidatingWebhookConfiguration.
+    """
     settings = kopf.OperatorSettings()
+    settings.admission.server = server
     settings.posting.enabled = False
     settings.scanning.disabled = True
     settings.peering.standalone = True

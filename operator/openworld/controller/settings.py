@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import TypeVar
 
 from openworld.api.toolcatalog import PullPolicy
@@ -32,7 +33,7 @@ class Settings:
     """Everything that can be set from outside."""
 
     agent_image: str
-    """OPENWORLD_AGENT_IMAGE: image that takes an agent's turns. Required."""
+    """OPENWORLD_AGENT_IMAGE: image that takes an agent's turns and runs HTTP and EVENT tasks. Required."""
 
     namespaces: tuple[str, ...] = ()
     """OPENWORLD_NAMESPACES: namespaces that are served, separated by commas. Empty: all."""
@@ -61,6 +62,9 @@ class Settings:
     requests_per_second: int = 100
     """OPENWORLD_REQUESTS_PER_SECOND: the operator's own rate of API requests; twice as many may burst."""
 
+    webhook_certificates: Path | None = None
+    """OPENWORLD_WEBHOOK_CERTIFICATES: folder of the webhook's tls.crt and tls.key. Empty: no webhook."""
+
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
     """The settings that the environment names. Raises SettingsError."""
@@ -82,6 +86,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         requests_per_second=read.number(
             "OPENWORLD_REQUESTS_PER_SECOND", Settings.requests_per_second, least=1
         ),
+        webhook_certificates=read.folder("OPENWORLD_WEBHOOK_CERTIFICATES"),
     )
 
 
@@ -113,6 +118,10 @@ class _Reader:
         if value not in known:
             raise SettingsError(f"{name} must be one of {', '.join(known)}; it is {value!r}")
         return known[value]
+
+    def folder(self, name: str) -> Path | None:
+        value = self.text(name)
+        return Path(value) if value else None
 
     def number(self, name: str, default: int, *, least: int) -> int:
         value = self.text(name, str(default))
