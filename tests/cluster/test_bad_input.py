@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -139,3 +140,28 @@ def test_an_invalid_definition_says_so_in_its_condition(env: Environment, bad: d
     condition = found["status"]["conditions"][0]
     assert (condition["type"], condition["status"]) == ("Valid", "False")
     assert "spec.tasks[0].inputs: unknown field 'inputs'; did you mean 'input'" in condition["message"]
+
+
+@pytest.mark.parametrize("levels", [300, 980, 3_000, 9_900])
+def test_an_input_of_any_depth_fails_its_own_run_and_nothing_else(env: Environment, levels: int) -> None:
+    kubectl, name = env.kubectl, f"deep-{levels}"
+    before = _restarts(env)
+    manifest = definition("Execution", name, {"requestedBy": "admin", "input": {"deep": "HERE"}})
+    manifest["spec"]["workflow"] = {"tasks": [{"ref": "x", "type": "NOOP"}]}
+    deep = '{"a":' * levels + "1" + "}" * levels
+    kubectl("-n", NAMESPACE, "create", "-f", "-", stdin=json.dumps(manifest).replace('"HERE"', deep))
+    try:
+        ended = "jsonpath={.status.phase}=Failed"
+        kubectl("-n", NAMESPACE, "wait", "execution", name, f"--for={ended}", "--timeout=60s")
+        reason = kubectl("-n", NAMESPACE, "get", "execution", name, "-o", "jsonpath={.status.reason}").stdout
+        assert "nested deeper than 64 levels" in reason
+        assert _restarts(env) == before
+        beside = Run.start(kubectl, NAMESPACE, f"beside-{levels}", {"workflow": manifest["spec"]["workflow"]})
+        assert beside.until_final()["phase"] == "Completed"
+    finally:
+        kubectl("-n", NAMESPACE, "delete", "execution", name, "--wait=false")
+
+
+def _restarts(env: Environment) -> str:
+    shown = "jsonpath={.items[*].metadata.uid} {.items[*].status.containerStatuses[*].restartCount}"
+    return env.kubectl("-n", "openworld-system", "get", "pods", "-o", shown).stdout

@@ -9,7 +9,7 @@ import pytest
 from openworld.api import Agent, Policy, ToolCatalog, Workflow
 from openworld.language.checks import check_agent, check_catalog, check_policy, check_workflow
 from openworld.language.durations import InvalidTime, parse_duration, parse_until
-from openworld.language.reading import read
+from openworld.language.reading import MAX_FINDINGS, read
 
 NOW_MS = 1_767_261_600_000  # 2026-01-01T10:00:00Z
 
@@ -374,3 +374,11 @@ def test_points_in_time(text: str, at_ms: int) -> None:
 def test_what_is_no_point_in_time_is_refused(text: str) -> None:
     with pytest.raises(InvalidTime, match="write for example '2026-01-31 10:00'"):
         parse_until(text, NOW_MS)
+
+
+def test_a_definition_that_is_wrong_everywhere_is_told_of_the_first_places() -> None:
+    tasks = [
+        {"ref": f"task_{i}", "type": "NOOP", "input": {"a": "${ghost.x}"}} for i in range(MAX_FINDINGS + 10)
+    ]
+    paths = [path for path, _ in found(*tasks)]
+    assert paths == [f"spec.tasks[{i}].inputParameters.a" for i in range(MAX_FINDINGS)]

@@ -14,6 +14,7 @@ import kopf
 from openworld import __version__
 from openworld.kube import Access, AccessError, ApiError, Client, RateLimit
 from openworld.kube import from_environment as access_from_environment
+from openworld.kube.nesting import read_deep_json
 
 from . import logs
 from .admission import AdmissionGuard
@@ -135,6 +136,7 @@ def main() -> int:
         print(f"openworld: {error}", file=sys.stderr)
         return 2
     logs.set_up(settings.log_level)
+    read_deep_json()
     logger.info("openworld %s starts", __version__)
     asyncio.run(run(settings, access))
     return 0

@@ -5,6 +5,7 @@ Written only when it differs from what stands there, so that nothing is ever wri
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -51,7 +52,8 @@ class DefinitionReconciler:
         if body is None:
             return
         at = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
-        status = status_of(key.resource, body, assess(key.resource, body), at)
+        assessed = await asyncio.to_thread(assess, key.resource, body)
+        status = status_of(key.resource, body, assessed, at)
         if status == (body.get("status") or {}):
             return
         try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
 from openworld.api import JsonObject
+from openworld.kube import nesting
 
 Index = TypeVar("Index", bound=Hashable)
 
@@ -77,7 +78,7 @@ class Store(Generic[Index]):
             return False
         if before is not None:
             self._leave_group(key, before.body)
-        self._held[key] = Held(_without_managed_fields(self.trim(body)))
+        self._held[key] = Held(_kept(self.trim(body)))
         self._groups.setdefault(group, {})[key] = None
         return True
 
@@ -89,7 +90,7 @@ class Store(Generic[Index]):
         if before is None or before.gone or version_of(body) < version_of(before.body):
             return False
         if self.keep_gone(body):
-            self._held[key] = Held(_without_managed_fields(self.trim(body)), gone=True)
+            self._held[key] = Held(_kept(self.trim(body)), gone=True)
         else:
             self._leave_group(key, before.body)
             del self._held[key]
@@ -158,8 +159,11 @@ class Store(Generic[Index]):
             del self._groups[group]
 
 
-def _without_managed_fields(body: JsonObject) -> JsonObject:
-    if "managedFields" not in body["metadata"]:
-        return body
-    metadata = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
-    return {**body, "metadata": metadata}
+def _kept(body: JsonObject) -> JsonObject:
+    """An object as it is kept: without its managed fields, and cut where it nests too deeply."""
+    if "managedFields" in body["metadata"]:
+        metadata = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
+        body = {**body, "metadata": metadata}
+    if nesting.is_deep(body):
+        nesting.cut(body)
+    return body

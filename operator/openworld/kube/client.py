@@ -13,11 +13,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
-import orjson
 from yarl import URL
 
 from openworld.api import JsonObject
 
+from . import nesting
 from .access import Access
 from .errors import AlreadyExists, Conflict, Expired, Invalid, Unavailable, from_response
 from .limits import RateLimit, TokenBucket
@@ -194,7 +194,7 @@ class Client:
             headers["Authorization"] = f"Bearer {bearer}"
         search = urlencode({key: value for key, value in (query or {}).items() if value})
         url = URL(f"{self._access.server}{path}{'?' if search else ''}{search}", encoded=True)
-        data = None if body is None else orjson.dumps(body)
+        data = None if body is None else nesting.dumps(body)
         try:
             async with self._session.request(method, url, data=data, headers=headers) as response:
                 content = await response.read()
@@ -211,7 +211,7 @@ class Client:
 
 def _parsed(content: bytes) -> dict[str, Any] | None:
     try:
-        answer = orjson.loads(content)
-    except orjson.JSONDecodeError:
+        answer = nesting.loads(content)
+    except ValueError:
         return None
     return answer if isinstance(answer, dict) else None

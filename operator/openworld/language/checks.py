@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from openworld.api import Agent, Policy, Task, TaskType, ToolCatalog, Workflow
 from openworld.api.meta import Json
@@ -16,7 +17,7 @@ from openworld.api.toolcatalog import EnvVar
 from openworld.api.workflow import TimeoutPolicy
 
 from .expressions import ExpressionError, Reference, find, references
-from .reading import Finding, InvalidResource, joined, read, suggestion, under
+from .reading import MAX_FINDINGS, Finding, InvalidResource, joined, read, suggestion, under
 from .schemas import check_schema
 from .secrets import is_secret, named_in
 from .task_checks import problems_of
@@ -57,32 +58,35 @@ class _Array:
 
 
 def check_workflow(workflow: Workflow, path: str = "spec") -> list[Finding]:
-    """What is wrong with a workflow; empty if it can run."""
+    """What is wrong with a workflow, the first `MAX_FINDINGS` of it; empty if it can run."""
+    return list(islice(_check_workflow(workflow, path), MAX_FINDINGS))
+
+
+def _check_workflow(workflow: Workflow, path: str) -> Iterator[Finding]:
     arrays = list(_arrays(_Array(joined(path, ["tasks"]), workflow.tasks)))
     refs = _refs(arrays)
-    findings = list(_duplicates(arrays))
+    yield from _duplicates(arrays)
     for array in arrays:
         for where, task in array.paths():
-            findings += [Finding(joined(where, steps), message) for steps, message in problems_of(task)]
-            findings += _names(where, task)
-            findings += _expressions(joined(where, ["inputParameters"]), task.input_parameters, refs)
-            findings += _expressions(joined(where, ["items"]), task.items, refs)
-            findings += _expressions(joined(where, ["sink"]), task.sink, refs)
-            findings += _secrets(where, task)
-            findings += _inline_definition(where, task, refs)
-            findings += _join_on(where, task, refs)
-        findings += _depends_on(array)
+            for steps, message in problems_of(task):
+                yield Finding(joined(where, steps), message)
+            yield from _names(where, task)
+            yield from _expressions(joined(where, ["inputParameters"]), task.input_parameters, refs)
+            yield from _expressions(joined(where, ["items"]), task.items, refs)
+            yield from _expressions(joined(where, ["sink"]), task.sink, refs)
+            yield from _secrets(where, task)
+            yield from _inline_definition(where, task, refs)
+            yield from _join_on(where, task, refs)
+        yield from _depends_on(array)
     if workflow.output_parameters is not None:
         here = joined(path, ["outputParameters"])
-        findings += _expressions(here, workflow.output_parameters, refs)
-        findings += _no_secrets(here, workflow.output_parameters)
-    findings += _schema(joined(path, ["inputSchema"]), workflow.input_schema)
-    findings += _schema(joined(path, ["outputSchema"]), workflow.output_schema)
+        yield from _expressions(here, workflow.output_parameters, refs)
+        yield from _no_secrets(here, workflow.output_parameters)
+    yield from _schema(joined(path, ["inputSchema"]), workflow.input_schema)
+    yield from _schema(joined(path, ["outputSchema"]), workflow.output_schema)
     if workflow.timeout_policy is TimeoutPolicy.RETRY:
-        findings.append(
-            Finding(joined(path, ["timeoutPolicy"]), "a workflow is not retried: TIME_OUT_WF or ALERT_ONLY")
-        )
-    return findings
+        message = "a workflow is not retried: TIME_OUT_WF or ALERT_ONLY"
+        yield Finding(joined(path, ["timeoutPolicy"]), message)
 
 
 def check_catalog(catalog: ToolCatalog, path: str = "spec") -> list[Finding]:
@@ -163,7 +167,7 @@ def _inline_definition(where: str, task: Task, refs: set[str]) -> list[Finding]:
     if isinstance(definition, str):
         if "${" not in definition:
             return [Finding(here, "must be a definition, or an expression that gives one")]
-        return _expressions(here, definition, refs)
+        return list(_expressions(here, definition, refs))
     if definition is None:
         return []
     try:
@@ -218,15 +222,15 @@ def _names(where: str, task: Task) -> Iterator[Finding]:
         )
 
 
-def _expressions(where: str, value: Json, refs: set[str]) -> list[Finding]:
+def _expressions(where: str, value: Json, refs: set[str]) -> Iterator[Finding]:
     try:
-        return [
-            Finding(under(where, reference.where), problem)
-            for reference in references(value)
-            for problem in _dangling(reference, refs)
-        ]
+        found = list(references(value))
     except ExpressionError:
-        return list(_unreadable(where, value))
+        yield from _unreadable(where, value)
+        return
+    for reference in found:
+        for problem in _dangling(reference, refs):
+            yield Finding(under(where, reference.where), problem)
 
 
 def _unreadable(where: str, value: Json) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ import types
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import orjson
@@ -24,7 +25,10 @@ from .canonical import NotCanonical, normalise, path_text
 
 M = TypeVar("M", bound=BaseModel)
 
+#: A definition may be wrong in more places than anybody wants to be told at a time.
 MAX_FINDINGS = 50
+#: Words that one is compared with, to find what was meant.
+_MOST_KNOWN = 500
 _MAX_SHOWN = 80
 #: The short form of a task, and what pydantic calls those fields.
 _SHORT_FORM = {"taskReferenceName": "ref", "inputParameters": "input"}
@@ -69,13 +73,15 @@ def read(model: type[M], data: Json, path: str = "spec") -> M:
     except NotCanonical as error:
         raise InvalidResource((Finding(under(path, error.path), error.why),)) from None
     except ValidationError as error:
-        findings = [_finding(details, model, data, path) for details in error.errors(include_url=False)]
-        raise InvalidResource(tuple(dict.fromkeys(findings[:MAX_FINDINGS]))) from None
+        findings = [
+            _finding(details, model, data, path) for details in error.errors(include_url=False)[:MAX_FINDINGS]
+        ]
+        raise InvalidResource(tuple(dict.fromkeys(findings))) from None
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the known word that is close, or nothing."""
-    known = list(known)
+    """`; did you mean 'x'?` for the known word that is close, among the first ones, or nothing."""
+    known = list(islice(known, _MOST_KNOWN))
     by_lower = {candidate.lower(): candidate for candidate in known}
     close = difflib.get_close_matches(word.lower()[:200], by_lower, n=1, cutoff=0.6)
     return f"; did you mean {by_lower[close[0]]!r}?" if close else ""
