@@ -110,7 +110,8 @@ def test_unknown_task_type(folder: Folder) -> None:
         "w.yaml:8: Workflow/main: spec.tasks[0].type: unknown task type 'SWICH'; did you mean 'SWITCH'? "
         "Known: "
         "SIMPLE, HTTP, EVENT, AGENT, DYNAMIC, FORK_JOIN, FORK_JOIN_DYNAMIC, JOIN, EXCLUSIVE_JOIN, SWITCH, DO_WHILE, "
-        "SUB_WORKFLOW, START_WORKFLOW, HUMAN, WAIT, INLINE, JSON_JQ_TRANSFORM, SET_VARIABLE, TERMINATE, NOOP"
+        "SUB_WORKFLOW, START_WORKFLOW, HUMAN, WAIT, INLINE, JSON_JQ_TRANSFORM, SET_VARIABLE, TERMINATE, "
+        "COMPENSATE, NOOP"
     ]
     assert folder.lint().exit_code == 1
 

@@ -61,6 +61,21 @@ EXAMPLES: dict[EventType, tuple[dict[str, Any], str, str]] = {
         "ask",
         "ask is overdue: now for carol@example.com too",
     ),
+    EventType.COMPENSATION_REGISTERED: (
+        {"ref": "book", "tool": "cancel", "input": {"id": 7}},
+        "book",
+        "book would be undone by cancel(id=7)",
+    ),
+    EventType.COMPENSATION_SCHEDULED: (
+        {"ref": "book__undo", "compensates": "book", "tool": "cancel"},
+        "execution",
+        "book is undone now, by cancel",
+    ),
+    EventType.EXECUTION_COMPENSATING: (
+        {"ending": "ExecutionFailed", "reason": "task last failed: boom"},
+        "execution",
+        "what has been done is undone: task last failed: boom",
+    ),
     EventType.LOOP_ITERATED: ({"ref": "l", "iteration": 2, "item": "b"}, "l", "iteration 2 with b"),
     EventType.TASK_PROGRESSED: (
         {"ref": "t", "output": {"pct": 40}},

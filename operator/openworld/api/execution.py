@@ -16,6 +16,7 @@ class Phase(StrEnum):
     PENDING = "Pending"
     RUNNING = "Running"
     PAUSED = "Paused"
+    COMPENSATING = "Compensating"
     COMPLETED = "Completed"
     FAILED = "Failed"
     TIMED_OUT = "TimedOut"
@@ -151,11 +152,26 @@ class Ledger(Strict):
     )
 
 
+class CompensationResult(StrEnum):
+    """How much of a run was undone."""
+
+    COMPLETE = "Complete"
+    PARTIAL = "Partial"
+
+
 class FailureWorkflow(Strict):
     """What is started because a run failed or timed out."""
 
     name: str = Field(description="The Workflow.")
     execution: str = Field(description="The Execution that was started; empty until it is.")
+
+
+class CompensationStatus(Strict):
+    """What was undone of a run that did not complete."""
+
+    result: CompensationResult = Field(description="Whether everything was undone.")
+    compensated: list[str] = Field(default_factory=list, description="Refs of the tasks that were undone.")
+    failed: list[str] = Field(default_factory=list, description="Refs of the tasks that could not be.")
 
 
 class ExecutionStatus(Strict):
@@ -169,6 +185,9 @@ class ExecutionStatus(Strict):
     )
     failure_workflow: FailureWorkflow | None = Field(
         default=None, description="The run's failureWorkflow, once it was called for."
+    )
+    compensation: CompensationStatus | None = Field(
+        default=None, description="What was undone, where anything was to be."
     )
     workflow: WorkflowIdentity | None = Field(default=None, description="Which definition runs.")
     started_at: str | None = Field(default=None, description="When it started (RFC 3339).")

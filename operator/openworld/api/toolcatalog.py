@@ -11,7 +11,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from .meta import Condition, DnsName, JsonObject, Seconds, SomeSeconds, Strict, ToolName
-from .workflow import Retry, Timeouts
+from .workflow import Compensation, Retry, Timeouts
 
 
 class Effect(StrEnum):
@@ -117,6 +117,9 @@ class Tool(Timeouts):
     poll_timeout_seconds: Seconds = Field(
         default=300,
         description="Until the container starts: pod not scheduled, image not there; 0: no limit.",
+    )
+    compensation: Compensation | None = Field(
+        default=None, description="What undoes a task of this tool, once it has completed."
     )
     concurrency_limit: int = Field(
         default=0,

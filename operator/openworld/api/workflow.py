@@ -20,6 +20,7 @@ from .meta import (
     SomeSeconds,
     Strict,
     TaskRef,
+    ToolName,
     WorkflowName,
 )
 
@@ -46,6 +47,7 @@ class TaskType(StrEnum):
     JSON_JQ_TRANSFORM = "JSON_JQ_TRANSFORM"
     SET_VARIABLE = "SET_VARIABLE"
     TERMINATE = "TERMINATE"
+    COMPENSATE = "COMPENSATE"
     NOOP = "NOOP"
 
 
@@ -114,6 +116,24 @@ class TaskDefinition(Strict):
     timeouts: Timeouts | None = Field(default=None, description="Timeouts.")
 
 
+class Compensation(Strict):
+    """The tool that undoes what a task has done."""
+
+    tool: ToolName = Field(description="Name of a tool of the same catalogs.")
+    input: JsonObject = Field(
+        default_factory=dict,
+        description="Its input; may hold ${input…} and ${output…} of the task that is undone, and "
+        "${workflow.input…}.",
+    )
+
+
+class CompensationPolicy(StrEnum):
+    """Whether a run that did not complete is undone."""
+
+    ON_FAILURE = "OnFailure"
+    NEVER = "Never"
+
+
 class SubWorkflowParam(Strict):
     """What a SUB_WORKFLOW task starts."""
 
@@ -173,6 +193,10 @@ class Task(Strict):
     optional: bool = Field(default=False, description="A failure does not fail the workflow.")
     permissive: bool = Field(
         default=False, description="A failure lets what runs beside it finish, and then fails the workflow."
+    )
+    compensation: Compensation | None = Field(
+        default=None,
+        description="What undoes this task, once it has completed; in place of what its tool says.",
     )
     human: Human | None = Field(default=None, description="HUMAN: who answers, how, and by when.")
     start_delay: Seconds = Field(default=0, description="Seconds between being scheduled and being run.")
@@ -306,6 +330,11 @@ class Workflow(Strict):
     )
     concurrency: Concurrency | None = Field(
         default=None, description="How many runs there may be at a time; the others wait or are rejected."
+    )
+    compensation: CompensationPolicy = Field(
+        default=CompensationPolicy.ON_FAILURE,
+        description="OnFailure: when a run fails or times out, what its tasks have done is undone, "
+        "the last first.",
     )
     failure_workflow: WorkflowName = Field(
         default="", description="Workflow that is started when a run fails or times out."

@@ -20,7 +20,9 @@ from .times import duration_text
 
 PENDING, DENIED = "Pending", "Denied"
 #: Statuses after which nothing changes below a node.
-_OPEN = frozenset({PENDING, "Scheduled", "InProgress", "AwaitingApproval", "Running", "Paused", ""})
+_OPEN = frozenset(
+    {PENDING, "Scheduled", "InProgress", "AwaitingApproval", "Running", "Compensating", "Paused", ""}
+)
 _FAILED = frozenset({"Failed", "FailedWithTerminalError", "CompletedWithErrors"})
 
 

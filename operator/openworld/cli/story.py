@@ -280,9 +280,43 @@ def _ended(word: str, tone: Tone) -> Teller:
     def teller(story: Story, event: JsonObject) -> _Told:
         took = f" after {duration_text(_at(event) - story.began_ms)}"
         by = f" by {_by(event)}" if event.get("by") and "reason" not in event else ""
-        return _Told(f"{word}{took}{by}{_because(event)}{_shown(event)}", tone, who="execution")
+        return _Told(
+            f"{word}{took}{by}{_because(event)}{_undone(event)}{_shown(event)}", tone, who="execution"
+        )
 
     return teller
+
+
+def _undone(event: JsonObject) -> str:
+    undone = event.get("compensation") or {}
+    if not undone:
+        return ""
+    done, failed = undone.get("compensated") or [], undone.get("failed") or []
+    parts = [f"undone: {one_line(', '.join(done), CROP)}"] if done else []
+    parts += [f"not undone: {one_line(', '.join(failed), CROP)}"] if failed else []
+    return "; " + "; ".join(parts) if parts else ""
+
+
+@_on(EventType.COMPENSATION_REGISTERED)
+def _registered(story: Story, event: JsonObject) -> _Told:
+    name = story.name(event)
+    if event.get("problem"):
+        return _Told(f"{name} cannot be undone: {one_line(event['problem'], CROP)}", Tone.BAD)
+    how = call_text(one_line(event.get("tool") or "?", CROP), event.get("input") or {})
+    return _Told(f"{name} would be undone by {how}", Tone.QUIET)
+
+
+@_on(EventType.COMPENSATION_SCHEDULED)
+def _to_be_undone(story: Story, event: JsonObject) -> _Told:
+    del story
+    what, tool = one_line(event.get("compensates") or "?", CROP), one_line(event.get("tool") or "?", CROP)
+    return _Told(f"{what} is undone now, by {tool}", Tone.WAITING, who="execution")
+
+
+@_on(EventType.EXECUTION_COMPENSATING)
+def _compensating(story: Story, event: JsonObject) -> _Told:
+    del story
+    return _Told(f"what has been done is undone{_because(event)}", Tone.WAITING, who="execution")
 
 
 _on(EventType.EXECUTION_COMPLETED)(_ended("completed", Tone.GOOD))

@@ -60,6 +60,8 @@ def _milestone(event: JsonObject) -> Milestone | None:
             text, warning = f"{ref} attempt {event.get('attempt', 0)}: {why}{retried}", True
         case EventType.OUTCOME_UNKNOWN | EventType.BUDGET_EXCEEDED:
             text, warning = f"{ref}: {why}" if ref else why, True
+        case EventType.EXECUTION_COMPENSATING:
+            text, warning = f"What has been done is undone: {why}", True
         case EventType.EXECUTION_COMPLETED:
             text = "Completed"
         case EventType.EXECUTION_FAILED | EventType.EXECUTION_TIMED_OUT | EventType.EXECUTION_TERMINATED:

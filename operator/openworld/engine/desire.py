@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from openworld.api import Phase, SignalType
+from openworld.api.workflow import CompensationPolicy
 
 from . import tasks
 from .facts import Signaled
@@ -58,8 +59,19 @@ def stop_of(state: State, seq: int) -> Signaled:
         id=f"{state.uid}/{seq}/stop",
         type=SignalType.TERMINATE,
         by=f"execution {state.name}",
-        payload={"reason": reason or "its task was canceled"},
+        payload={
+            "reason": reason or "its task was canceled",
+            **({"compensate": True} if _is_to_be_undone(state) else {}),
+        },
     )
+
+
+def _is_to_be_undone(state: State) -> bool:
+    """Whether children that are terminated with this run undo what they have done, as it does."""
+    workflow = state.workflow
+    if state.phase in (Phase.FAILED, Phase.TIMED_OUT):
+        return workflow is not None and workflow.compensation is CompensationPolicy.ON_FAILURE
+    return state.ending is not None or state.compensation is not None
 
 
 def _failure_workflow(state: State) -> Iterator[DesiredChild]:

@@ -227,14 +227,26 @@ def fail_execution(
     end_badly(p, kind, reason=reason, failedTask=task)
 
 
-def end_badly(p: Pass, kind: EventType, *, reason: str | None, **data: object) -> None:
-    """The ending of a run that did not complete: with what output there is, and its failure workflow."""
+def end_badly(
+    p: Pass, kind: EventType, *, reason: str | None, compensate: bool = False, **data: object
+) -> None:
+    """The ending of a run that did not complete: with what output there is, and its failure workflow.
+
+    What it has done is undone before, where its definition or (`compensate`) a person says so.
+    """
+    from . import compensation
+
     workflow = p.state.workflow
     output, _ = final_output(p)
     if output is not None and len(canonical(output)) <= _LARGEST_BAD_OUTPUT_BYTES:
         data.setdefault("output", output)
     if workflow is not None and workflow.failure_workflow and kind is not EventType.EXECUTION_TERMINATED:
         data["failureWorkflow"] = {"name": workflow.failure_workflow}
+    if compensation.begins(p, kind, asked=compensate):
+        p.emit(EventType.EXECUTION_COMPENSATING, ending=kind.value, reason=reason, **data)
+        return
+    if p.state.ending is not None:
+        data["compensation"] = compensation.summary(p.state)
     p.emit(kind, reason=reason, **data)
 
 

@@ -12,7 +12,7 @@ from openworld.language.expressions import ExpressionError, resolve
 from openworld.language.schemas import violations
 from openworld.ledger import EventType, rfc3339
 
-from . import governed, tasks
+from . import compensation, governed, tasks
 from .decide import Pass, resolved
 from .endings import (
     fail_execution,
@@ -205,7 +205,7 @@ def advance(p: Pass) -> None:
         return
     while not p.state.is_final and not p.is_full:
         before = len(p.events)
-        for step in (_timers, _follow, _start_ready, _finish):
+        for step in (compensation.register, _timers, _follow, _start_ready, _finish):
             if not p.state.is_final:
                 step(p)
         if len(p.events) == before:
@@ -232,6 +232,8 @@ def workflow_timeout_ms(state: State) -> int | None:
     workflow = state.workflow
     if workflow is None or not workflow.timeout_seconds or "timeoutSeconds" in state.alerted:
         return None
+    if state.ending is not None:  # it has ended badly already, and is being undone
+        return None
     return state.clock_from_ms + workflow.timeout_seconds * 1000
 
 
@@ -246,8 +248,8 @@ def _timers(p: Pass) -> None:
             return
         p.emit(EventType.BUDGET_EXCEEDED, limit="timeoutSeconds", reason=reason, alertOnly=True)
     for task in state.active_tasks():
-        if state.is_final:
-            return
+        if task.ref not in state.active:
+            continue
         if task.gate is not None and task.gate.is_open and p.now_ms >= task.gate.expires_at_ms:
             p.emit(EventType.APPROVAL_EXPIRED, ref=task.ref, itemDigest=task.gate.digest)
             expired = rfc3339(task.gate.expires_at_ms)
@@ -274,8 +276,8 @@ def _start_ready(p: Pass) -> None:
     if state.is_paused:
         return
     for scope_id in list(state.open_scopes):
-        if state.is_final:
-            return
+        if scope_id not in state.open_scopes or state.is_final:
+            continue
         scope = state.scopes[scope_id]
         for definition, blame in list(unreachable(state, scope)):
             p.emit(
@@ -287,11 +289,12 @@ def _start_ready(p: Pass) -> None:
         for definition in list(ready(state, scope)):
             if state.is_final or p.is_full:
                 return
-            start(p, scope, definition)
+            if scope_id in state.open_scopes:
+                start(p, scope, definition)
     for task in state.active_tasks():
         if state.is_final or p.is_full:
             return
-        if task.gate is not None and not task.gate.is_open:
+        if task.ref in state.active and task.gate is not None and not task.gate.is_open:
             start(p, state.scope_of(task), task.definition)
 
 
@@ -398,6 +401,8 @@ def _may_use_secrets(p: Pass, scope: Scope, ref: str, secrets: list[JsonObject])
 
 
 def _origin(p: Pass, scope: Scope, ref: str) -> JsonObject:
+    if scope.compensates:
+        return {"compensates": scope.compensates}
     if scope.proposal_id:
         return {"proposal": scope.proposal_id, "item": scope.items[ref]}
     return {"definition": p.state.workflow_name or "inline"}
@@ -405,6 +410,9 @@ def _origin(p: Pass, scope: Scope, ref: str) -> JsonObject:
 
 def _finish(p: Pass) -> None:
     state = p.state
+    if state.ending is not None:
+        compensation.go_on(p)
+        return
     if state.is_final or not state.scopes[ROOT].closed or state.active or state.open_scopes:
         return
     if state.permissive_failure:

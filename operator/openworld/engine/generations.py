@@ -20,6 +20,7 @@ def begin_again(state: State, event: JsonObject, at_ms: int) -> None:
     state.reason = state.permissive_failure = state.failed_task = state.failure_workflow_started = ""
     state.clock_from_ms = at_ms
     state.alerted = set()
+    state.ending = state.compensation = None
     state.generation = event.get("generation", state.generation)
 
 
@@ -29,6 +30,7 @@ def start_over(state: State) -> None:
         _let_go(state, task)
     state.tasks, state.scopes, state.latest = {}, {}, {}
     state.active, state.open_scopes, state.given_inputs = {}, {}, {}
+    state.compensable, state.unregistered = [], []
     if state.workflow is not None:
         state.variables = dict(state.workflow.variables)
         open_scope(state, Scope(id=ROOT, tasks=tuple(state.workflow.tasks)))

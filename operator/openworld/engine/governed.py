@@ -67,6 +67,8 @@ def admit(
         return None
     if named_by_data:
         question = replace(question, bind_policy=True)
+    if scope.compensates:  # who owns the tool says what undoes it; no budget or agent stands in its way
+        question = replace(question, proposed=False, agent=None)
     task_input = _over_template(question, definition, task_input)
     verdict = judge_task(question, definition, task_input)
     if not _has_access_answers(p, verdict):

@@ -22,6 +22,8 @@ from .state import Scope, State, TaskState
 #: Types that go on where they were, instead of being run again.
 _RESUMED = (TaskType.JOIN, TaskType.EXCLUSIVE_JOIN, TaskType.DO_WHILE)
 
+_UNDONE = "tasks of it have been undone; rerun it from the beginning, or restart it"
+
 
 def retry(p: Pass, fact: Signaled, source: JsonObject) -> str:
     """Run again what failed or was canceled; what was completed stays."""
@@ -30,6 +32,8 @@ def retry(p: Pass, fact: Signaled, source: JsonObject) -> str:
         return f"only an execution that did not complete can be retried; it is {state.phase.value}"
     if state.workflow is None:
         return "the execution has never started; create it anew"
+    if _is_undone(state):
+        return _UNDONE
     if not any(_has_failed(task) for task in state.tasks.values()):
         return "there is no task that failed or was canceled; rerun it from a task"
     resumes = fact.payload.get("resumeSubworkflowTasks") is True
@@ -58,6 +62,8 @@ def rerun(p: Pass, fact: Signaled, source: JsonObject) -> str:
     if fact.ref is None:
         p.emit(EventType.EXECUTION_RERUN, **data, **source)
         return ""
+    if _is_undone(state):
+        return _UNDONE
     task = state.tasks.get(fact.ref)
     if task is None:
         return f"there is no task {fact.ref!r}"
@@ -105,6 +111,10 @@ def skip(p: Pass, fact: Signaled, source: JsonObject) -> str:
         return problem
     p.emit(EventType.TASK_SKIPPED, ref=ref, scope=scope.id, output=output, **source)
     return ""
+
+
+def _is_undone(state: State) -> bool:
+    return any(each.undo for each in state.compensable)
 
 
 def _unusable(value: object, name: str) -> str:

@@ -162,7 +162,8 @@ def _terminate(p: Pass, fact: Signaled) -> str:
     why = _reason(fact)
     reason = f"terminated by {fact.by}" + (f": {why}" if why else "")
     cancel_active(p, f"the execution was {reason}")
-    end_badly(p, EventType.EXECUTION_TERMINATED, reason=reason, **_source(fact))
+    compensate = fact.payload.get("compensate") is True
+    end_badly(p, EventType.EXECUTION_TERMINATED, reason=reason, compensate=compensate, **_source(fact))
     return ""
 
 

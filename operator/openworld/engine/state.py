@@ -141,6 +141,24 @@ class TaskState:
 
 
 @dataclass(slots=True)
+class Compensable:
+    """A task that has completed and can be undone: by which tool, with which input.
+
+    `proposed` and `agent_digest` say whose catalogs and policy it is judged by. `undo` is the ref of the task
+    that undoes it, once there is one, and `by` the COMPENSATE task that asked for it.
+    """
+
+    ref: str
+    tool: str
+    input: JsonObject
+    problem: str = ""
+    proposed: bool = False
+    agent_digest: str = ""
+    undo: str = ""
+    by: str = ""
+
+
+@dataclass(slots=True)
 class Scope:
     """An array of tasks that is being worked: the workflow's own, a branch, a case, a proposal, an iteration.
 
@@ -148,6 +166,7 @@ class Scope:
     end the workflow. `aliases` maps the short refs of a proposal to the refs it was given.
     `suffix` is what its refs end in within loops (`__2__1`); `entered` are the tasks of an iteration, those
     of scopes within it included. `cursor` only remembers how far a sequence has been looked through.
+    `compensates` is the ref of the task that the one task of this scope undoes.
     """
 
     id: str
@@ -166,6 +185,7 @@ class Scope:
     suffix: str = ""
     iteration: int = 0
     entered: list[str] = field(default_factory=list)
+    compensates: str = ""
     cursor: int = field(default=0, compare=False)
     remaining: int = 0
     open_children: int = 0
@@ -185,7 +205,9 @@ class State:
 
     `latest` maps a ref without its iteration to the last task that had it. `clock_from_ms` is when the
     present generation began: timeouts and budgets of time count from there. `given_inputs` are what a
-    person has given a task to run with, in place of its inputParameters.
+    person has given a task to run with, in place of its inputParameters. `unregistered` are tasks that have
+    completed and whose compensation is not recorded yet, `compensable` those where it is. `ending` is how a
+    run will end whose tasks are being undone; `compensation` is what became of that.
     """
 
     identity: Identity
@@ -225,6 +247,10 @@ class State:
     failure_workflow: JsonObject | None = None
     failure_workflow_seq: int = -1
     failed_task: str = ""
+    unregistered: list[str] = field(default_factory=list)
+    compensable: list[Compensable] = field(default_factory=list)
+    ending: JsonObject | None = None
+    compensation: JsonObject | None = None
     failure_workflow_started: str = ""
     known_tasks: int = 0
     alerted: set[str] = field(default_factory=set)

@@ -14,7 +14,7 @@ from openworld.api import Agent, Policy, Task, TaskType, ToolCatalog, Workflow
 from openworld.api.meta import Json
 from openworld.api.policy import Approval, RuleDecision
 from openworld.api.toolcatalog import EnvVar
-from openworld.api.workflow import TimeoutPolicy
+from openworld.api.workflow import Compensation, TimeoutPolicy
 
 from .expressions import ExpressionError, Reference, find, references
 from .reading import MAX_FINDINGS, Finding, InvalidResource, joined, read, suggestion, under
@@ -75,6 +75,8 @@ def _check_workflow(workflow: Workflow, path: str) -> Iterator[Finding]:
             yield from _expressions(joined(where, ["items"]), task.items, refs)
             yield from _expressions(joined(where, ["sink"]), task.sink, refs)
             yield from _secrets(where, task)
+            yield from _compensation(joined(where, ["compensation"]), task.compensation)
+            yield from _compensated(where, task, refs)
             yield from _inline_definition(where, task, refs)
             yield from _join_on(where, task, refs)
         yield from _depends_on(array)
@@ -105,6 +107,7 @@ def check_catalog(catalog: ToolCatalog, path: str = "spec") -> list[Finding]:
             findings.append(Finding(f"{where}.name", message))
         findings += _schema(f"{where}.inputSchema", tool.input_schema)
         findings += _schema(f"{where}.outputSchema", tool.output_schema)
+        findings += _compensation(f"{where}.compensation", tool.compensation)
         findings += _env(f"{where}.run.container.env", tool.run.container.env)
     return findings
 
@@ -197,6 +200,36 @@ def _no_secrets(where: str, value: Json) -> Iterator[Finding]:
     for reference in found:
         kinds = " and ".join(kind.value for kind in _WITH_SECRETS)
         yield Finding(under(where, reference.where), f"{reference.text}: secrets reach only {kinds} tasks")
+
+
+def _compensation(where: str, compensation: Compensation | None) -> Iterator[Finding]:
+    """What undoes a task sees its input, its output, and the input of the run."""
+    if compensation is None:
+        return
+    here = joined(where, ["input"])
+    try:
+        found = list(references(compensation.input))
+    except ExpressionError:
+        yield from _unreadable(here, compensation.input)
+        return
+    for reference in found:
+        of_run = reference.root == "workflow" and reference.path.split(".")[0].split("[")[0] == "input"
+        if reference.root not in ("input", "output") and not of_run:
+            seen = "${input…}, ${output…} and ${workflow.input…}"
+            yield Finding(under(here, reference.where), f"{reference.text}: a compensation sees only {seen}")
+
+
+def _compensated(where: str, task: Task, refs: set[str]) -> Iterator[Finding]:
+    """A COMPENSATE task undoes a task that exists."""
+    scope = task.input_parameters.get("scope")
+    if task.type is not TaskType.COMPENSATE or scope is None:
+        return
+    here = joined(where, ["inputParameters", "scope"])
+    if not isinstance(scope, str):
+        yield Finding(here, "must be the reference name of a task")
+    elif "${" not in scope and scope not in refs:
+        message = f"refers to task {scope!r}, which does not exist{suggestion(scope, sorted(refs))}"
+        yield Finding(here, message)
 
 
 def _duplicates(arrays: list[_Array]) -> Iterator[Finding]:

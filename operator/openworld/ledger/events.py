@@ -43,6 +43,9 @@ class EventType(StrEnum):
     APPROVAL_EXPIRED = "ApprovalExpired"
     BUDGET_EXCEEDED = "BudgetExceeded"
     FACT_REFUSED = "FactRefused"
+    COMPENSATION_REGISTERED = "CompensationRegistered"
+    COMPENSATION_SCHEDULED = "CompensationScheduled"
+    EXECUTION_COMPENSATING = "ExecutionCompensating"
 
 
 #: Events that end a generation: nothing follows but a new one.

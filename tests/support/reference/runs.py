@@ -27,6 +27,7 @@ def ledgers() -> list[list[JsonObject]]:
         _agent(),
         _gates(),
         _endings(),
+        _compensations(),
         _proposals_from_data(),
     ]
     return [execution.events for namespace in namespaces for execution in namespace.executions]
@@ -353,6 +354,32 @@ def _endings() -> Namespace:
     )
     made.start("main", {"n": 2}, requested_by=ALICE)
     made.advance(11)
+    return made
+
+
+def _compensations() -> Namespace:
+    made = _namespace()
+    undo = {"tool": "lookup", "input": {"of": "${output.n}"}}
+    call = _CALL | {"compensation": undo}
+    run = _run(made, call, {"ref": "undo", "type": "COMPENSATE"}, {"ref": "last", "type": "lookup"})
+    made.report(run, "call", output={"n": 1})
+    made.report(run, "call__undo")
+    made.report(run, "last", ReportStatus.FAILED_WITH_TERMINAL_ERROR, reason="no such key")
+    for ends in ("fails", "is terminated"):
+        run = _run(made, call, {"ref": "last", "type": "lookup"}, failureWorkflow="below")
+        made.report(run, "call", output={"n": 1})
+        if ends == "fails":
+            made.report(run, "last", ReportStatus.FAILED_WITH_TERMINAL_ERROR, reason="no such key")
+        else:
+            made.signal(run, SignalType.TERMINATE, by=BOB, payload={"reason": "no", "compensate": True})
+        made.report(run, "call__undo", ReportStatus.FAILED_WITH_TERMINAL_ERROR, reason="gone")
+    large = _CALL | {"compensation": {"tool": "lookup", "input": {"of": "${output.text}" * 20}}}
+    run = _run(made, large, {"ref": "wait", "type": "WAIT"})
+    made.report(run, "call", output={"text": "x" * 20_000})
+    run = _run(made, call, {"ref": "wait", "type": "WAIT"}, timeoutSeconds=30)
+    made.report(run, "call", output={"n": 1})
+    made.advance(31)
+    made.report(run, "call__undo")
     return made
 
 

@@ -68,6 +68,10 @@ INPUT_AND_OUTPUT: dict[TaskType, tuple[str, str]] = {
     TaskType.SET_VARIABLE: ("the variables", "`{}`"),
     TaskType.TERMINATE: ("`terminationStatus`, `terminationReason`, `workflowOutput`", "`workflowOutput`"),
     TaskType.NOOP: ("—", "`{}`"),
+    TaskType.COMPENSATE: (
+        "`scope`: the task that is undone, with all below it; unset: all",
+        "`{result, compensated, failed}`",
+    ),
 }
 
 
@@ -143,7 +147,10 @@ def _sample(node: JsonObject, defs: JsonObject) -> Json:
         if name == "Task":
             return {"ref": "inner"}
         values = defs[name].get("enum")
-        return next(value for value in values if value != node.get("default")) if values else {}
+        if values:
+            return next(value for value in values if value != node.get("default"))
+        properties = defs[name]["properties"]
+        return {field: _sample(properties[field], defs) for field in defs[name].get("required", ())}
     if "anyOf" in node:
         return _sample(node["anyOf"][0], defs)
     samples: dict[Any, Json] = {

@@ -108,6 +108,9 @@ class References:
         return tools, complete
 
     def _task(self, item: Object, where: str, task: Task, tools: dict[str, Tool] | None) -> Iterator[Problem]:
+        undo = task.compensation
+        if undo is not None and tools is not None and undo.tool not in tools:
+            yield item.problem(f"{where}.compensation.tool", _unknown_tool(undo.tool, tools))
         if task.type is TaskType.SIMPLE and task.name and tools is not None:
             tool = tools.get(task.name)
             if tool is None:
@@ -200,6 +203,7 @@ def _tasks(tasks: list[Task], path: str) -> Iterator[tuple[str, Task]]:
         yield from _tasks(task.default_case, f"{where}.defaultCase")
         for branch, inner in enumerate(task.fork_tasks):
             yield from _tasks(inner, f"{where}.forkTasks[{branch}]")
+        yield from _tasks(task.loop_over, f"{where}.loopOver")
 
 
 def _unknown_tool(name: str, tools: dict[str, Tool]) -> str:

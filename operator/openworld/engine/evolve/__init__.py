@@ -13,7 +13,7 @@ from openworld.engine.state import State
 from openworld.language.canonical import canonical
 from openworld.ledger import EventType, epoch_ms
 
-from . import proposals, tasks
+from . import compensation, proposals, tasks
 from .loops import iteration_id
 from .registry import HANDLERS
 from .runs import BY_SPEC
@@ -40,4 +40,4 @@ def fold(state: State, events: Iterable[JsonObject]) -> State:
     return state
 
 
-__all__ = ["BY_SPEC", "evolve", "fold", "iteration_id", "proposals", "tasks"]
+__all__ = ["BY_SPEC", "compensation", "evolve", "fold", "iteration_id", "proposals", "tasks"]

@@ -30,7 +30,9 @@ def enter(state: State, event: JsonObject, status: TaskStatus) -> TaskState:
             around.entered.append(ref)
             state.latest[ref.removesuffix(scope.suffix)] = ref
         state.known_tasks += 1
-        if scope.proposal_id:
+        if scope.compensates:
+            task.origin = {"compensates": scope.compensates}
+        elif scope.proposal_id:
             task.origin = {"proposal": scope.proposal_id, "item": scope.items[ref]}
         else:
             task.origin = {"definition": state.workflow_name or "inline"}

@@ -49,7 +49,7 @@ def _resumed(state: State, event: JsonObject, at_ms: int) -> None:
         state.paused_by = ""
     if state.is_paused:
         return
-    state.phase = Phase.RUNNING
+    state.phase = Phase.RUNNING if state.ending is None else Phase.COMPENSATING
     for task in state.active_tasks():  # what was held back is not late
         if task.started_at_ms is None:
             task.scheduled_at_ms = at_ms
@@ -70,6 +70,7 @@ def _ended_as(phase: Phase) -> Handler:
         state.failure_workflow_seq = event["seq"]
         state.failed_task = event.get("failedTask", "")
         state.failure_workflow_started = ""
+        state.ending, state.compensation = None, event.get("compensation")
 
     return handler
 

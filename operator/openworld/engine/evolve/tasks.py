@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from openworld.api import JsonObject, TaskStatus, TaskType, Tool
+from openworld.engine.compensable import compensation_of
 from openworld.engine.scopes import recount
 from openworld.engine.state import State
 from openworld.ledger import EventType, epoch_ms
@@ -14,6 +15,7 @@ from .registry import on
 WAITING = frozenset(
     {
         TaskType.AGENT,
+        TaskType.COMPENSATE,
         TaskType.DO_WHILE,
         TaskType.EXCLUSIVE_JOIN,
         TaskType.HUMAN,
@@ -90,8 +92,12 @@ def _escalated(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: AR
 @on(EventType.TASK_COMPLETED)
 def _completed(state: State, event: JsonObject, at_ms: int) -> None:
     count(state, event)
+    task = state.tasks[event["ref"]]
     status = TaskStatus(event.get("status", TaskStatus.COMPLETED))
-    end(state, state.tasks[event["ref"]], status, event, at_ms)
+    end(state, task, status, event, at_ms)
+    is_undoing = bool(state.scope_of(task).compensates)
+    if status is TaskStatus.COMPLETED and not is_undoing and compensation_of(state, task) is not None:
+        state.unregistered.append(task.ref)
 
 
 @on(EventType.TASK_FAILED)

@@ -8,6 +8,7 @@ from openworld.engine.state import State, TaskState
 from openworld.engine.timeouts import Expired
 
 from .agent import AgentTask
+from .compensate import CompensateTask
 from .do_while import DoWhileTask
 from .event import EventTask
 from .exclusive_join import ExclusiveJoinTask
@@ -47,6 +48,7 @@ _KINDS: dict[TaskType, TaskKind] = {
     TaskType.SET_VARIABLE: SetVariableTask(),
     TaskType.TERMINATE: TerminateTask(),
     TaskType.NOOP: NoopTask(),
+    TaskType.COMPENSATE: CompensateTask(),
 }
 
 #: Types whose every attempt is a Job and counts against `concurrentTasks`.
