@@ -116,14 +116,6 @@ def test_the_story_from_alert_to_rollback_stands_in_one_record(env: Environment)
     }
 
 
-def kill_operator(env: Environment) -> None:
-    """Delete the operator's pod with no grace."""
-    env.kubectl(
-        "-n", "openworld-system", "delete", "pod", "-l", "app.kubernetes.io/name=openworld",
-        "--grace-period=0", "--force", "--wait=false",
-    )  # fmt: skip
-
-
 MOMENTS: dict[str, Callable[[Run], object]] = {
     "during-a-turn": lambda run: run.until_event("TurnStarted", turn=1),
     "between-verdict-and-job": lambda run: run.until_event("ProposalJudged", turn=1),
@@ -138,14 +130,14 @@ def test_a_killed_operator_changes_nothing(env: Environment, moment: str) -> Non
     run = start(env, f"kill-{moment}")
     if moment != "at-the-end":
         MOMENTS[moment](run)
-        kill_operator(env)
+        env.kill_operator()
         run.until_event("ApprovalRequested", seconds=120)
         approve(env, run)
     else:
         run.until_event("ApprovalRequested", seconds=120)
         approve(env, run)
         MOMENTS[moment](run)
-        kill_operator(env)
+        env.kill_operator()
     run.until_final(seconds=120)
     assert_told_once(run)
     wait_for("the operator's return", lambda: _is_ready(env), seconds=60)

@@ -41,6 +41,13 @@ class Environment:
             raise AssertionError(f"helm {' '.join(arguments[:3])} failed:\n{done.stdout}\n{done.stderr}")
         return done
 
+    def kill_operator(self) -> None:
+        """Delete the operator's pod with no grace."""
+        self.kubectl(
+            "-n", NAMESPACE, "delete", "pod", "-l", "app.kubernetes.io/name=openworld",
+            "--grace-period=0", "--force", "--wait=false",
+        )  # fmt: skip
+
     def openworld(
         self, *arguments: str, check: bool = True, kubeconfig: str | None = None
     ) -> subprocess.CompletedProcess[str]:
