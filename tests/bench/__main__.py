@@ -10,19 +10,21 @@ import statistics
 import time
 import tracemalloc
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import rfc8785
 from rich.console import Console
 from rich.table import Table
 
+from openworld.controller.record import carries_snapshot
+from openworld.engine import snapshot
 from openworld.engine.decide import Pass
 from openworld.engine.evolve import fold
 from openworld.engine.needs import Answer, Need
 from openworld.engine.projection import project
 from openworld.engine.state import State
 from openworld.language.canonical import canonical
-from openworld.ledger import verify
+from openworld.ledger import EventType, verify
 from tests.support.world import World
 
 ROUNDS = 7
@@ -46,14 +48,53 @@ def chain(length: int) -> list[dict[str, Any]]:
 
 
 def run_engine(length: int) -> World:
-    """Run a chain in one pass, without the checks that the tests' harness adds."""
+    """Run a chain to its end, without the checks that the tests' harness adds."""
     world = World({"tasks": chain(length)})
     answers: dict[Need, Answer] = {}
-    decision = Pass(world.state, world.now_ms)
-    while needs := decision.run(answers):
-        answers |= {need: world._answer(need) for need in needs}
-    world.events = decision.events
+    while not world.state.is_final:
+        decision = Pass(world.state, world.now_ms)
+        while needs := decision.run(answers):
+            answers |= {need: world._answer(need) for need in needs}
+        world.state = decision.state
+        world.events += decision.events
     return world
+
+
+class TimedPass(Pass):
+    """A pass that notes when each iteration of a loop began."""
+
+    began: ClassVar[list[float]] = []
+
+    def emit(self, kind: EventType, **data: Any) -> dict[str, Any]:
+        """Note the time and emit."""
+        if kind is EventType.LOOP_ITERATED:
+            self.began.append(time.perf_counter())
+        return super().emit(kind, **data)
+
+
+def ends_of_a_loop(iterations: int, share: int) -> tuple[float, float]:
+    """Seconds of the last and of the first iterations of one loop, scripts and snapshots included."""
+    script = {"evaluatorType": "javascript", "expression": "$.n * 2", "n": "${again.output.iteration}"}
+    loop = {
+        "ref": "again",
+        "type": "DO_WHILE",
+        "loopCondition": f"$.again['iteration'] < {iterations}",
+        "loopOver": [{"ref": "double", "type": "INLINE", "input": script}],
+    }
+    world = World({"tasks": [loop]})
+    answers: dict[Need, Answer] = {}
+    TimedPass.began.clear()
+    state, segments = world.state, 0
+    while not state.is_final:
+        decision = TimedPass(state, world.now_ms)
+        while needs := decision.run(answers):
+            answers = {need: world._answer(need) for need in needs}
+        state = decision.state
+        if carries_snapshot(segments, state):
+            canonical(snapshot.take(state))
+        segments += 1
+    began = TimedPass.began
+    return began[-1] - began[-1 - share], began[share] - began[0]
 
 
 def main() -> None:
@@ -70,6 +111,14 @@ def main() -> None:
         f"{one:.3f} s",
         f"{other:.3f} s",
         f"{ratio:.2f}",
+    )
+
+    ends = [ends_of_a_loop(1000, 100) for _ in range(ROUNDS)]
+    table.add_row(
+        "the last 100 of 1000 iterations / the first 100",
+        f"{statistics.median(last for last, _ in ends):.3f} s",
+        f"{statistics.median(first for _, first in ends):.3f} s",
+        f"{statistics.median(last / first for last, first in ends):.2f}",
     )
 
     world = run_engine(long)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 from unittest.mock import patch
 
@@ -13,6 +14,7 @@ from openworld.engine import snapshot
 from openworld.kube import Unavailable
 from openworld.kube.resources import EXECUTIONS, LEDGER_SEGMENTS, SIGNALS, WORKFLOWS
 from openworld.ledger import genesis, verify
+from tests.support.world import world
 from tests.unit.test_reconcile_execution import KEY, Bench, once
 
 EVENTS_A_TASK = 2
@@ -107,6 +109,14 @@ def test_a_crash_between_segment_and_status_loses_nothing() -> None:
     assert len(segments(bench)) == 1
     assert ledger(bench)["sealed"][0]["last"] == segments(bench)[0]["last"]
     assert [event["type"] for event in ledger(bench)["events"]] == ["TaskCompleted", "ExecutionCompleted"]
+
+
+def test_one_of_the_segments_that_the_status_points_to_carries_a_snapshot() -> None:
+    state = world({"ref": "end", "type": "NOOP"}).step().state
+    carries = [index for index in range(200) if record.carries_snapshot(index, state)]
+    assert carries[0] == 0
+    gaps = {later - earlier for earlier, later in pairwise(carries)}
+    assert max(gaps) < record.MOST_POINTERS
 
 
 def test_without_snapshots_recovery_reads_all_segments() -> None:

@@ -37,6 +37,7 @@ SEAL_EVENTS = 400
 SEAL_BYTES = 128 * 1024
 #: A larger state is not kept in a segment: recovery then reads more segments.
 MOST_SNAPSHOT_BYTES = 700 * 1024
+_LEAST_TASK_BYTES = 200
 #: Segments that the status points to; each is found by its name, too.
 MOST_POINTERS = 16
 #: Refused reports of one pass that get a Kubernetes Event; the others are in the log.
@@ -181,6 +182,15 @@ class Recorder:
             logger.warning("a Kubernetes Event (%s) was not posted: %s", milestone.reason, error)
 
 
+def carries_snapshot(index: int, state: State) -> bool:
+    """Whether the segment with this index, from 0, carries a snapshot of the state.
+
+    Folding events is cheap beside taking a snapshot, so only every twelfth does: the status points to the
+    last 16 segments, and one of those should. A state that cannot fit is not even tried.
+    """
+    return index % 12 == 0 and len(state.tasks) * _LEAST_TASK_BYTES <= MOST_SNAPSHOT_BYTES
+
+
 def build_segment(loaded: Loaded) -> JsonObject:
     """The LedgerSegment of all events that are not sealed yet, with the state that they led to."""
     state, events = loaded.state, loaded.events
@@ -195,9 +205,10 @@ def build_segment(loaded: Loaded) -> JsonObject:
         "hash": events[-1]["hash"],
         "events": events,
     }
-    taken = snapshot.take(state)
-    if len(canonical(taken)) <= MOST_SNAPSHOT_BYTES:
-        spec["snapshot"] = taken
+    if carries_snapshot(loaded.segments, state):
+        taken = snapshot.take(state)
+        if len(canonical(taken)) <= MOST_SNAPSHOT_BYTES:
+            spec["snapshot"] = taken
     return {
         "apiVersion": API_VERSION,
         "kind": "LedgerSegment",
