@@ -14,8 +14,9 @@ from tests.cluster.shell import wait_for
 
 from .environment import ONCALL
 from .kubectl import Kubectl
+from .runs import Run
 
-EXECUTION_UID, REF, SEQ = ("openworld.dev/execution-uid", "openworld.dev/ref", "openworld.dev/seq")
+EXECUTION_UID, SEQ = "openworld.dev/execution-uid", "openworld.dev/seq"
 _SAID = "/tmp/said"
 _STRINGS = f"cat > {_SAID}.part && mv {_SAID}.part {_SAID}"
 _PUPPET = f"""
@@ -59,6 +60,39 @@ def tool(name: str, **more: Any) -> JsonObject:
         "run": run(),
         **more,
     }
+
+
+def right_to_use(namespace: str) -> tuple[JsonObject, JsonObject]:
+    """A Role and its binding: the service account `default` may use every tool of the namespace."""
+    group, name = "rbac.authorization.k8s.io", "puppets"
+    about = {"apiVersion": f"{group}/v1", "metadata": {"name": name}}
+    rule = {"apiGroups": ["openworld.dev"], "resources": ["tools"], "verbs": ["use"]}
+    subject = {"kind": "ServiceAccount", "name": "default", "namespace": namespace}
+    return (
+        {**about, "kind": "Role", "rules": [rule]},
+        {
+            **about,
+            "kind": "RoleBinding",
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": name},
+            "subjects": [subject],
+        },
+    )
+
+
+def answer(run: Run, ref: str, status: str = "COMPLETED", **more: Any) -> None:
+    """Let the present attempt of a task report, once the ledger says that its container has started."""
+    seq = -1
+
+    def has_started(seen: JsonObject) -> bool:
+        nonlocal seq
+        mine = [event for event in seen.get("ledger", {}).get("events", []) if event.get("ref") == ref]
+        scheduled = [event["seq"] for event in mine if event["type"] in ("TaskScheduled", "RetryScheduled")]
+        seq = scheduled[-1] if scheduled else -1
+        return seq >= 0 and any(event["type"] == "TaskStarted" and event["seq"] > seq for event in mine)
+
+    run.until(f"the start of {ref}", has_started)
+    uid = run.object["metadata"]["uid"]
+    pull(run.kubectl, run.namespace, uid, seq, {"status": status, **more})
 
 
 def pull(kubectl: Kubectl, namespace: str, uid: str, seq: int, result: Mapping[str, Any]) -> None:
