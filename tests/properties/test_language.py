@@ -430,12 +430,8 @@ class Play:
             origin = execution.origin
             if origin is None or origin.detached:
                 continue
-            if _was_revived(execution) or _was_revived(origin.execution):
-                # Left out where either was revived, for two bugs: what stops a child has the same id each time, so it is
-                # stopped once only; and in a simulation a child that ends again in one pass does not tell its parent.
-                continue
             parent = origin.execution.state
-            if parent.is_final:
+            if parent.is_final and not _goes_on_for_itself(execution, origin.execution):
                 assert execution.state.is_final, f"{execution.name} goes on after its parent has ended"
             task = parent.tasks.get(origin.ref)
             if task is not None and task.seq == origin.seq and not task.status.is_final:
@@ -528,7 +524,6 @@ class Play:
 
     def _late(self, execution: SimulatedExecution) -> None:
         """A report, or the end of a Job, of an attempt that is over changes nothing."""
-        self.space.advance(0)  # a simulated parent may not know yet that a child it revived has ended again
         state = execution.state
         over = [
             seq
@@ -548,8 +543,10 @@ class Play:
         )
 
 
-def _was_revived(execution: SimulatedExecution) -> bool:
-    return any(event["type"] in REVIVED for event in execution.events)
+def _goes_on_for_itself(execution: SimulatedExecution, parent: SimulatedExecution) -> bool:
+    """Whether a person, or a child of its own, has revived it since its parent last did."""
+    revivals = [event["by"] for event in execution.events if event["type"] in REVIVED]
+    return bool(revivals) and revivals[-1] != f"execution {parent.name}"
 
 
 def _coming(state: State) -> Iterator[str]:

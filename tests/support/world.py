@@ -17,10 +17,12 @@ from openworld.engine.desire import desired
 from openworld.engine.facts import Ending, Fact, JobEnded, JobStarted, Report, Signaled
 from openworld.engine.needs import (
     Answer,
+    Child,
     Definition,
     DefinitionKind,
     Need,
     NeedAccess,
+    NeedChild,
     NeedClaim,
     NeedDefinition,
     NeedScript,
@@ -67,6 +69,7 @@ class World:
         self.asked: list[Need] = []
         self.book = Book()
         self.others: set[str] = set()
+        self.children_now: dict[int, Child] = {}
         self.events: list[dict[str, Any]] = []
         self._facts = 0
         execution = Execution.model_validate(
@@ -99,6 +102,8 @@ class World:
             return Definition(need.name, _MODELS[need.kind].model_validate(spec), digest(spec))
         if isinstance(need, NeedAccess):
             return need.tool not in self.denied_tools
+        if isinstance(need, NeedChild):
+            return self.children_now.get(need.seq, Child())
         if isinstance(need, NeedClaim):
             return self.book.claim(need, self.now_ms, lambda held: held.uid in self.others)
         assert isinstance(need, NeedScript)

@@ -424,7 +424,7 @@ def child(phase: str) -> dict[str, Any]:
 def test_a_child_is_a_fact_once_it_has_ended() -> None:
     assert read_child(child("Running"), seq=9, gone=False) is None
     assert read_child(child("Completed"), seq=9, gone=False) == ChildEnded(
-        id="child-uid/", seq=9, phase=Phase.COMPLETED, output={"cause": "x"}, reason="why"
+        id="child-uid/0/", seq=9, phase=Phase.COMPLETED, output={"cause": "x"}, reason="why"
     )
 
 

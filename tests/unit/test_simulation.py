@@ -211,6 +211,68 @@ def test_a_retry_of_the_child_revives_the_parent() -> None:
     assert [run.state.phase, child.state.phase] == [Phase.COMPLETED, Phase.COMPLETED]
 
 
+def sibling(made: Namespace, *branches: dict[str, Any]) -> SimulatedExecution:
+    """A run with branches, each one task."""
+    fork = {"ref": "fork", "type": "FORK_JOIN", "forkTasks": [[branch] for branch in branches]}
+    made.define("Workflow", "below", {"tasks": [A_TASK | {"retryCount": 0}], "catalogs": ["tools"]})
+    return started(made, fork)
+
+
+def sub(ref: str) -> dict[str, Any]:
+    return {"ref": ref, "type": "SUB_WORKFLOW", "subWorkflowParam": {"name": "below"}}
+
+
+@pytest.mark.parametrize("of", ["parent", "child"])
+def test_the_old_end_of_a_child_that_was_stopped_does_not_end_a_retried_parent(of: str) -> None:
+    made = namespace()
+    run = sibling(made, sub("x"), sub("y"))
+    x, y = made.child(run, "x"), made.child(run, "y")
+    assert x is not None
+    assert y is not None
+    made.report(x, "work", ReportStatus.FAILED, reason="boom")
+    assert [each.state.phase for each in (run, x, y)] == [Phase.FAILED, Phase.FAILED, Phase.TERMINATED]
+    if of == "parent":
+        made.signal(run, SignalType.RETRY, payload={"resumeSubworkflowTasks": True})
+    else:
+        made.signal(x, SignalType.RETRY)
+    assert [each.state.phase for each in (run, x, y)] == [Phase.RUNNING] * 3
+    made.report(x, "work")
+    made.report(y, "work")
+    assert [each.state.phase for each in (run, x, y)] == [Phase.COMPLETED] * 3
+    retries = [sum(e["type"] == "ExecutionRetried" for e in each.events) for each in (run, x, y)]
+    assert retries == [1, 1, 1]
+
+
+def test_a_child_is_stopped_each_time_and_revives_nobody() -> None:
+    made = namespace()
+    run = sibling(made, sub("x"), {"ref": "z", "type": "lookup", "retryCount": 0})
+    x = made.child(run, "x")
+    assert x is not None
+    for round_ in range(3):
+        made.report(run, "z", ReportStatus.FAILED, reason="boom")
+        assert [run.state.phase, x.state.phase] == [Phase.FAILED, Phase.TERMINATED]
+        assert run.state.revivals == round_
+        made.signal(run, SignalType.RETRY, payload={"resumeSubworkflowTasks": True})
+        assert [run.state.phase, x.state.phase] == [Phase.RUNNING, Phase.RUNNING]
+    made.report(run, "z")
+    made.report(x, "work")
+    assert [run.state.phase, x.state.phase] == [Phase.COMPLETED, Phase.COMPLETED]
+
+
+def test_a_child_that_cannot_be_retried_begins_anew_and_its_parent_is_told_of_its_end() -> None:
+    made = namespace()
+    stop = {"ref": "stop", "type": "TERMINATE", "input": {"terminationStatus": "FAILED"}}
+    made.define("Workflow", "below", {"tasks": [stop]})
+    run = started(made, sub("x"))
+    for revivals in (1, 2):
+        assert run.state.phase is Phase.FAILED
+        made.signal(run, SignalType.RETRY, payload={"resumeSubworkflowTasks": True})
+        child = made.child(run, "x")
+        assert child is not None
+        assert (run.state.revivals, child.state.revivals) == (revivals, revivals)
+    assert run.state.phase is Phase.FAILED
+
+
 def test_what_is_started_without_being_waited_for_is_no_child() -> None:
     made = namespace()
     made.define("Workflow", "other", {"tasks": [A_TASK], "catalogs": ["tools"]})

@@ -192,6 +192,7 @@ class ExecutionStatus(Strict):
     workflow: WorkflowIdentity | None = Field(default=None, description="Which definition runs.")
     started_at: str | None = Field(default=None, description="When it started (RFC 3339).")
     ended_at: str | None = Field(default=None, description="When it ended (RFC 3339).")
+    revivals: int = Field(default=0, description="How often it was retried, rerun or restarted.")
     counts: Counts = Field(default_factory=Counts, description="Numbers for a first look.")
     progress: str = Field(default="", description="active/completed/total tasks.")
     tasks: dict[str, JsonObject] = Field(default_factory=dict, description="Where each task stands, by ref.")

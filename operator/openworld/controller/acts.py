@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from openworld.api import JsonObject, Phase, SignalType
-from openworld.engine.desire import desired, stop_of
-from openworld.engine.facts import ChildStarted, Ending, Fact, JobEnded, Signaled
+from openworld.api import JsonObject, Phase
+from openworld.engine.desire import desired, retry_of, stop_of
+from openworld.engine.facts import ChildStarted, Ending, Fact, JobEnded
 from openworld.engine.outside import Desired, DesiredChild, DesiredJob
 from openworld.kube import AlreadyExists, ApiError, Client, Conflict, Forbidden, Invalid, NotFound, TooLarge
 from openworld.kube.resources import CONFIG_MAPS, EXECUTIONS, JOBS, PODS
@@ -21,7 +21,7 @@ from openworld.ledger import rfc3339
 
 from . import names
 from .executions import Executions, Loaded
-from .intake import is_finished, is_over, is_stuck, read_child
+from .intake import is_finished, is_over, is_stuck, revivals_of
 from .jobs import (
     Owner,
     build_child,
@@ -285,7 +285,7 @@ class Actor:
                 with self._refusals(loaded, child.seq, now_ms, again):
                     await self._create_child(loaded, child)
             elif not held[child.seq].gone:
-                self._go_on_with_child(loaded, child.seq, held[child.seq].body)
+                self._go_on_with_child(loaded, child, held[child.seq].body)
         for seq, running in held.items():
             if seq in want.stop and not running.gone:
                 self._stop_child(loaded, seq, running.body)
@@ -331,17 +331,12 @@ class Actor:
         fact = ChildStarted(id=fact_id, seq=child.seq, uid=metadata["uid"], name=metadata["name"])
         self._tell(loaded.key, fact)
 
-    def _go_on_with_child(self, loaded: Loaded, seq: int, child: JsonObject) -> None:
-        """A child whose end is recorded, and that is waited for again, is retried with its parent."""
-        ended = read_child(child, seq=seq, gone=False)
-        if ended is not None and ended.id in loaded.state.facts:
-            retry = Signaled(
-                id=f"{loaded.state.uid}/{seq}/{ended.id}/retry",
-                type=SignalType.RETRY,
-                by=f"execution {loaded.state.name}",
-                payload={"resumeSubworkflowTasks": True},
-            )
-            self._tell(key_of(child), retry)
+    def _go_on_with_child(self, loaded: Loaded, child: DesiredChild, body: JsonObject) -> None:
+        """A child that ended before its parent was retried, and is waited for again, is retried too."""
+        phase = Phase((body.get("status") or {}).get("phase") or Phase.PENDING.value)
+        is_old = phase.is_final and phase is not Phase.COMPLETED and revivals_of(body) < child.revivals
+        if is_old:
+            self._tell(key_of(body), retry_of(loaded.state, child))
 
     def _stop_child(self, loaded: Loaded, seq: int, child: JsonObject) -> None:
         """A child goes the way of its parent's task: it is terminated, and keeps its own record."""

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterable
 from openworld.api import GROUP, JsonObject
 from openworld.engine.needs import (
     Answer,
+    Child,
     Definition,
     DefinitionKind,
     Need,
     NeedAccess,
+    NeedChild,
     NeedClaim,
     NeedDefinition,
 )
@@ -23,6 +25,7 @@ from openworld.kube.resources import ACCESS_REVIEWS, AGENTS, POLICIES, TOOL_CATA
 from openworld.language.versions import choose, version_in
 
 from .claims import Claims
+from .intake import revivals_of
 from .scripts import ScriptRunner
 from .stores import ObjectKey
 from .validity import definition_of
@@ -66,7 +69,18 @@ class Answers:
             return await self._may_use(namespace, need)
         if isinstance(need, NeedClaim):
             return await self._claims.claim(namespace, need)
+        if isinstance(need, NeedChild):
+            return self._child(namespace, need)
         return await self._scripts.run(need)
+
+    def _child(self, namespace: str, need: NeedChild) -> Child:
+        """A child as watched."""
+        children = self._world.executions.of(ObjectKey(namespace, need.uid))
+        found = (child for child in children if child.body["spec"]["parent"]["seq"] == need.seq)
+        child = next(found, None)
+        if child is None or child.gone:
+            return Child(is_gone=True)
+        return Child(revivals_of(child.body))
 
     async def _definition(self, namespace: str, need: NeedDefinition) -> Definition:
         """A definition as watched. What is missing, and every Policy, is read from the API server."""

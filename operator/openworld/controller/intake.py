@@ -142,13 +142,24 @@ def read_signal(signal: JsonObject, *, execution_uid: str) -> Signaled | Refusal
     )
 
 
-def read_child(child: JsonObject, *, seq: int, gone: bool) -> ChildEnded | None:
-    """The end of a child execution; None while it runs. One that was retried ends again, and that is news."""
+def revivals_of(execution: JsonObject) -> int:
+    """How often an execution was retried, rerun or restarted."""
+    return int((execution.get("status") or {}).get("revivals") or 0)
+
+
+def read_child(child: JsonObject, *, seq: int, gone: bool, revivals: int = 0) -> ChildEnded | None:
+    """The end of a child execution; None while it runs. One that was retried ends again, and that is news.
+
+    One that did not complete and was revived less than `revivals` times has ended before its parent was
+    retried: that is no news.
+    """
     metadata, status = child["metadata"], child.get("status") or {}
     phase = Phase(status.get("phase") or Phase.PENDING.value)
     if phase.is_final:
+        if phase is not Phase.COMPLETED and revivals_of(child) < revivals and not gone:
+            return None
         return ChildEnded(
-            id=f"{metadata['uid']}/{status.get('endedAt') or ''}",
+            id=f"{metadata['uid']}/{revivals_of(child)}/{status.get('endedAt') or ''}",
             seq=seq,
             phase=phase,
             output=status.get("output"),

@@ -23,7 +23,16 @@ from openworld.ledger import epoch_ms
 
 from . import names
 from .executions import Loaded
-from .intake import Reading, Refusal, has_said_its_end, read_child, read_job, read_result, read_signal
+from .intake import (
+    Reading,
+    Refusal,
+    has_said_its_end,
+    read_child,
+    read_job,
+    read_result,
+    read_signal,
+    revivals_of,
+)
 from .settings import Settings
 from .stores import Held, ObjectKey, key_of, version_of
 from .world import World, uid_in
@@ -75,7 +84,7 @@ class Observer:
             for job in want.jobs:
                 if job.seq not in reported:
                     await self._job(loaded, job.seq, seen, now_ms)
-            self._children(state, {child.seq for child in want.children}, seen)
+            self._children(state, {child.seq: child.revivals for child in want.children}, seen)
         elif state.is_final:
             self._revived_children(state, seen)
         return seen
@@ -227,29 +236,35 @@ class Observer:
         gone = [pod for pod in known if pod["metadata"]["uid"] not in fresh and has_said_its_end(pod)]
         return [*fresh.values(), *gone]
 
-    def _children(self, state: State, wanted: set[int], seen: Observation) -> None:
+    def _children(self, state: State, wanted: dict[int, int], seen: Observation) -> None:
         for child in self._world.executions.of(ObjectKey(state.namespace, state.uid)):
             seq = child.body["spec"]["parent"]["seq"]
             expected = names.child_name(state.name, state.uid, seq)
             if seq in wanted and child.body["metadata"]["name"] == expected:
-                fact = read_child(child.body, seq=seq, gone=child.gone)
+                fact = read_child(child.body, seq=seq, gone=child.gone, revivals=wanted[seq])
                 if fact is not None:
                     seen.facts.append(fact)
 
     def _revived_children(self, state: State, seen: Observation) -> None:
-        """A child whose end failed its task goes on, because a person had it retried: so does its parent."""
+        """A child goes on, because a person had it retried: so does its parent, whose task it failed.
+
+        One that has not heard yet that its parent has ended was revived no more often than that asked.
+        """
         for child in self._world.executions.of(ObjectKey(state.namespace, state.uid)):
             body, parent = child.body, child.body["spec"]["parent"]
             uid = body["metadata"]["uid"]
             phase = Phase((body.get("status") or {}).get("phase") or Phase.PENDING.value)
-            had_ended = any(fact.startswith(f"{uid}/") for fact in state.facts)
-            if had_ended and not (child.gone or phase.is_final or parent.get("detached")):
+            task = state.tasks.get(state.by_seq.get(parent["seq"], ""))
+            is_its = task is not None and task.seq == parent["seq"] and not parent.get("detached")
+            if child.gone or phase.is_final or task is None or not is_its:
+                continue
+            if revivals_of(body) > task.child_revivals:
                 seen.facts.append(
                     Signaled(
                         id=f"{uid}/{version_of(body)}/goes-on",
                         type=SignalType.RETRY,
                         by=f"execution {body['metadata']['name']}",
-                        payload={"resumeSubworkflowTasks": True},
+                        payload={"resumeSubworkflowTasks": True, "going": parent["seq"]},
                     )
                 )
 

@@ -70,6 +70,10 @@ class Pass:
                     fail_execution(self, fact.reason)
                 return self.needs.keys()
         if flow.has_begun(self):
+            for fact in self._waiting:
+                facts_in.asks(self, fact)
+            if self.needs:
+                return self.needs.keys()
             waiting, self._waiting = self._waiting, []
             for fact in waiting:
                 facts_in.consume(self, fact)

@@ -55,14 +55,25 @@ def stop_of(state: State, seq: int) -> Signaled:
     """What is told to a child whose task must not go on: it goes the way of its parent's task."""
     task = state.tasks.get(state.by_seq.get(seq, ""))
     reason = task.reason if task is not None else ""
+    revivals = task.child_revivals if task is not None and task.seq == seq else 0
     return Signaled(
-        id=f"{state.uid}/{seq}/stop",
+        id=f"{state.uid}/{seq}/{revivals}/stop",
         type=SignalType.TERMINATE,
         by=f"execution {state.name}",
         payload={
             "reason": reason or "its task was canceled",
             **({"compensate": True} if _is_to_be_undone(state) else {}),
         },
+    )
+
+
+def retry_of(state: State, child: DesiredChild) -> Signaled:
+    """What is told to a child that ended before its parent was retried: it goes on, or begins anew."""
+    return Signaled(
+        id=f"{state.uid}/{child.seq}/{child.revivals}/retry",
+        type=SignalType.RETRY,
+        by=f"execution {state.name}",
+        payload={"resumeSubworkflowTasks": True, "orRestart": True},
     )
 
 

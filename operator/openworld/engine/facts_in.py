@@ -6,7 +6,7 @@ from openworld.api import JsonObject, Phase, ReportStatus, TaskType
 from openworld.language.schemas import violations
 from openworld.ledger import EventType, rfc3339
 
-from . import signals, tasks
+from . import operations, signals, tasks
 from .completing import complete_attempt
 from .decide import Pass
 from .endings import (
@@ -61,6 +61,12 @@ def consume(p: Pass, fact: Fact) -> None:
             signals.consume(p, fact)
         case SuspendSet():
             _suspend(p, fact)
+
+
+def asks(p: Pass, fact: Fact) -> None:
+    """Ask what must be known before a fact can be consumed."""
+    if isinstance(fact, Signaled) and p.state.is_final and fact.id not in p.state.facts:
+        operations.asks(p, fact)
 
 
 def _revives(fact: Fact) -> bool:

@@ -20,6 +20,7 @@ def begin_again(state: State, event: JsonObject, at_ms: int) -> None:
     state.reason = state.permissive_failure = state.failed_task = state.failure_workflow_started = ""
     state.clock_from_ms = at_ms
     state.alerted = set()
+    state.revivals += 1
     state.ending = state.compensation = None
     state.generation = event.get("generation", state.generation)
 
@@ -55,7 +56,10 @@ def take_back(state: State, event: JsonObject, at_ms: int) -> None:
         task.iteration = task.output["iteration"] = iteration
         if task.items is not None:
             task.output |= {"loopIndex": iteration - 1, "loopItem": task.items[iteration - 1]}
+    for ref, revivals in event.get("children", {}).items():
+        state.tasks[ref].child_revivals = revivals
     for ref in event.get("resumed", ()):
+        state.stopped.discard(state.tasks[ref].seq)
         resume(state.tasks[ref], at_ms)
     recount(state)
 

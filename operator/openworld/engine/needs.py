@@ -92,6 +92,22 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class NeedChild:
+    """The child that the attempt `seq` of the execution `uid` has started. Answered by a `Child`."""
+
+    uid: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """How often a child was retried, rerun or restarted so far; `is_gone` when there is none any more."""
+
+    revivals: int = 0
+    is_gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ScriptAnswer:
     """A script's value, or why there is none."""
 
@@ -99,5 +115,5 @@ class ScriptAnswer:
     error: str | None = None
 
 
-Need = NeedDefinition | NeedAccess | NeedScript | NeedClaim
-Answer = Definition | bool | ScriptAnswer | Claim
+Need = NeedDefinition | NeedAccess | NeedScript | NeedClaim | NeedChild
+Answer = Definition | bool | ScriptAnswer | Claim | Child

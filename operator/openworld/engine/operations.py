@@ -6,7 +6,8 @@ judgement. Source of the meaning: Conductor's operations; what does not apply is
 
 from __future__ import annotations
 
-from openworld.api import JsonObject, Phase, TaskStatus, TaskType
+from openworld.api import JsonObject, Phase, SignalType, TaskStatus, TaskType
+from openworld.api.meta import Json
 from openworld.language.canonical import NotCanonical
 from openworld.language.expressions import ExpressionError
 from openworld.language.schemas import violations
@@ -17,6 +18,7 @@ from .decide import Pass, resolved
 from .endings import unrecordable
 from .facts import Signaled
 from .generations import below
+from .needs import Child, NeedChild
 from .state import Scope, State, TaskState
 
 #: Types that go on where they were, instead of being run again.
@@ -25,8 +27,27 @@ _RESUMED = (TaskType.JOIN, TaskType.EXCLUSIVE_JOIN, TaskType.DO_WHILE)
 _UNDONE = "tasks of it have been undone; rerun it from the beginning, or restart it"
 
 
+def asks(p: Pass, fact: Signaled) -> None:
+    """Ask what a signal needs to know: of a retry that resumes children, how these stand."""
+    if fact.type is SignalType.RETRY and fact.payload.get("resumeSubworkflowTasks") is True:
+        for task in p.state.tasks.values():
+            if task.type is TaskType.SUB_WORKFLOW and _has_failed(task) and task.seq >= 0:
+                p.ask(NeedChild(p.state.uid, task.seq))
+
+
 def retry(p: Pass, fact: Signaled, source: JsonObject) -> str:
-    """Run again what failed or was canceled; what was completed stays."""
+    """Run again what failed or was canceled; what was completed stays.
+
+    A child that its parent has retried, and that cannot be, is restarted: its parent waits for it.
+    """
+    problem = _retry(p, fact, source)
+    can_restart = p.state.is_final and p.state.phase is not Phase.COMPLETED
+    if problem and can_restart and fact.payload.get("orRestart") is True:
+        return restart(p, fact, source)
+    return problem
+
+
+def _retry(p: Pass, fact: Signaled, source: JsonObject) -> str:
     state = p.state
     if not state.is_final or state.phase is Phase.COMPLETED:
         return f"only an execution that did not complete can be retried; it is {state.phase.value}"
@@ -37,7 +58,8 @@ def retry(p: Pass, fact: Signaled, source: JsonObject) -> str:
     if not any(_has_failed(task) for task in state.tasks.values()):
         return "there is no task that failed or was canceled; rerun it from a task"
     resumes = fact.payload.get("resumeSubworkflowTasks") is True
-    _go_on(p, EventType.EXECUTION_RETRIED, {}, resumes_children=resumes, **source)
+    going = fact.payload.get("going")
+    _go_on(p, EventType.EXECUTION_RETRIED, {}, resumes_children=resumes, going=going, **source)
     return ""
 
 
@@ -178,14 +200,24 @@ def _after(state: State, scope: Scope, ref: str) -> list[str]:
 
 
 def _go_on(
-    p: Pass, kind: EventType, taken: JsonObject, *, resumes_children: bool = False, **data: object
+    p: Pass,
+    kind: EventType,
+    taken: JsonObject,
+    *,
+    resumes_children: bool = False,
+    going: Json = None,
+    **data: object,
 ) -> None:
-    """One event that takes away and resumes, and a new attempt of each task that failed or was canceled."""
+    """One event that takes away and resumes, and a new attempt of each task that failed or was canceled.
+
+    `going` is the seq of a child that goes on already: its next end counts. That of any other child counts
+    once it was revived once more.
+    """
     state = p.state
     gone = set(taken.get("dropped", ()))
     again: list[str] = []
     resumed: list[str] = [ref for ref in taken.get("iterations", {}) if ref not in gone]
-    revived: list[str] = []
+    revived: dict[str, int] = {}
     for task in state.tasks.values():
         if task.ref in gone or task.ref in resumed or task.has_passed or not task.status.is_final:
             continue
@@ -193,9 +225,9 @@ def _go_on(
             gone.add(task.ref)  # it starts anew, and what a person had approved is asked for again
         elif task.type in _RESUMED or _goes_on_with_a_turn(task):
             resumed.append(task.ref)
-        elif task.type is TaskType.SUB_WORKFLOW and resumes_children:
+        elif resumes_children and (child := _child(p, task)) is not None:
             resumed.append(task.ref)
-            revived.append(task.ref)
+            revived[task.ref] = child.revivals + (task.seq != going)
         else:
             again.append(task.ref)
     p.emit(
@@ -209,6 +241,15 @@ def _go_on(
     )
     for ref in again:
         _again(p, state.tasks[ref])
+
+
+def _child(p: Pass, task: TaskState) -> Child | None:
+    """The child of a SUB_WORKFLOW, which can go on; None when there is none."""
+    if task.type is not TaskType.SUB_WORKFLOW:
+        return None
+    answer = p.ask(NeedChild(p.state.uid, task.seq))
+    child = answer if isinstance(answer, Child) else Child(task.child_revivals)
+    return None if child.is_gone else child
 
 
 def _goes_on_with_a_turn(task: TaskState) -> bool:

@@ -44,7 +44,8 @@ class DesiredChild:
     approved; it ends at once when it finds another. `definition` is an inline one. A `detached`
     execution (START_WORKFLOW, a failure workflow) is no child: it is only started, and a
     `ChildStarted` fact says so. One with an `idempotency_key` is started at most once for that key and
-    workflow; `returns_existing` says whether that other time counts as this one.
+    workflow; `returns_existing` says whether that other time counts as this one. The end of a child that was
+    revived less than `revivals` times is an old one: it has to be retried first.
     """
 
     seq: int
@@ -59,6 +60,7 @@ class DesiredChild:
     correlation_id: str = ""
     idempotency_key: str = ""
     returns_existing: bool = False
+    revivals: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,8 @@ def project(
     if state.failure_workflow is not None:
         started = state.failure_workflow_started
         status["failureWorkflow"] = {"name": state.failure_workflow["name"], "execution": started}
+    if state.revivals:
+        status["revivals"] = state.revivals
     if state.compensation is not None:
         status["compensation"] = state.compensation
     if state.reason:

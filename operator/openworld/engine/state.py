@@ -76,7 +76,8 @@ class TaskState:
 
     `claims` are the limits of the namespace under which it has a place.
     `iteration` counts the iterations of a loop, `items` are what it goes over. `inline` is the definition
-    that a SUB_WORKFLOW carries. `awaits_signal`: its worker has succeeded, and a Signal completes it.
+    that a SUB_WORKFLOW carries; its child's end counts once the child was revived `child_revivals` times.
+    `awaits_signal`: its worker has succeeded, and a Signal completes it.
     """
 
     definition: Task
@@ -118,6 +119,7 @@ class TaskState:
     first_scheduled_at_ms: int = 0
     alerted: set[str] = field(default_factory=set)
     branch_refs: list[str] = field(default_factory=list)
+    child_revivals: int = 0
 
     @property
     def ref(self) -> str:
@@ -204,8 +206,9 @@ class State:
     """Everything that follows from the events so far.
 
     `latest` maps a ref without its iteration to the last task that had it. `clock_from_ms` is when the
-    present generation began: timeouts and budgets of time count from there. `given_inputs` are what a
-    person has given a task to run with, in place of its inputParameters. `unregistered` are tasks that have
+    present generation began: timeouts and budgets of time count from there; `revivals` is how often one did
+    anew. `given_inputs` are what a person has given a task to run with, in place of its inputParameters.
+    `unregistered` are tasks that have
     completed and whose compensation is not recorded yet, `compensable` those where it is. `ending` is how a
     run will end whose tasks are being undone; `compensation` is what became of that.
     """
@@ -223,6 +226,7 @@ class State:
     started_at_ms: int = 0
     clock_from_ms: int = 0
     generation: int = 0
+    revivals: int = 0
     ended_at_ms: int | None = None
     limits: Limits = field(default_factory=Limits)
     suspended: bool = False

@@ -12,10 +12,10 @@ from collections.abc import Callable
 import orjson
 from pydantic import ValidationError
 
-from openworld.api import Execution, Json, JsonObject, ReportStatus, SignalType
+from openworld.api import Execution, Json, JsonObject, Phase, ReportStatus, SignalType
 from openworld.engine.claims import Book, Place
 from openworld.engine.decide import Pass
-from openworld.engine.desire import desired
+from openworld.engine.desire import desired, retry_of, stop_of
 from openworld.engine.facts import (
     ChildEnded,
     ChildStarted,
@@ -29,10 +29,12 @@ from openworld.engine.facts import (
 )
 from openworld.engine.needs import (
     Answer,
+    Child,
     Definition,
     DefinitionKind,
     Need,
     NeedAccess,
+    NeedChild,
     NeedClaim,
     NeedDefinition,
     ScriptAnswer,
@@ -290,7 +292,7 @@ class Namespace:
     def _reconcile(self, execution: SimulatedExecution) -> None:
         execution.is_due = False
         facts, execution.facts = execution.facts, []
-        was_final = execution.state.is_final
+        before = (execution.state.is_final, execution.state.revivals)
         decision = Pass(execution.state, self.now_ms)
         decision.take(facts)
         answers: dict[Need, Answer] = {}
@@ -310,7 +312,7 @@ class Namespace:
             execution.is_due = True
         if decision.events and self._book.places:  # a place may be free for somebody else
             self._all_are_due()
-        if execution.origin is not None and execution.state.is_final != was_final:
+        if execution.origin is not None and (execution.state.is_final, execution.state.revivals) != before:
             self._tell_parent(execution, execution.origin)
 
     def _answer(self, need: Need) -> Answer:
@@ -318,6 +320,9 @@ class Namespace:
             return self.definitions.find(need.kind, need.name, getattr(need, "version", None))
         if isinstance(need, NeedAccess):
             return self._may_use(need.service_account, need.tool)
+        if isinstance(need, NeedChild):
+            started = self._started.get((need.uid, need.seq))
+            return Child(is_gone=True) if started is None else Child(started.state.revivals)
         if isinstance(need, NeedClaim):
             return self._book.claim(need, self.now_ms, self._is_alive)
         try:
@@ -339,7 +344,7 @@ class Namespace:
             if started is None:
                 self._start_child(execution, child)
             elif not child.detached:
-                self._tell_end(execution, child.seq, started)
+                self._tell_end(execution, child, started)
         for seq in sorted(want.stop):
             started = self._started.get((execution.uid, seq))
             if started is not None and not started.state.is_final:
@@ -375,15 +380,28 @@ class Namespace:
         """The parent looks at a child that has ended; one that had ended itself goes on with it."""
         parent = origin.execution
         parent.is_due = True
-        if parent.state.is_final and not child.state.is_final and not origin.detached:
-            fact_id = f"{child.uid}/{child.state.head_seq}/goes-on"
-            parent.facts.append(_retry(fact_id, child))
+        task = parent.state.tasks.get(parent.state.by_seq.get(origin.seq, ""))
+        if task is None or task.seq != origin.seq or origin.detached or child.state.is_final:
+            return
+        if parent.state.is_final and child.state.revivals > task.child_revivals:
+            payload = {"resumeSubworkflowTasks": True, "going": origin.seq}
+            fact_id, by = f"{child.uid}/{child.state.head_seq}/goes-on", f"execution {child.name}"
+            parent.facts.append(Signaled(fact_id, SignalType.RETRY, by, payload=payload))
 
-    def _tell_end(self, execution: SimulatedExecution, seq: int, child: SimulatedExecution) -> None:
+    def _tell_end(
+        self, execution: SimulatedExecution, wanted: DesiredChild, child: SimulatedExecution
+    ) -> None:
         if not child.state.is_final:
             return
+        seq = wanted.seq
+        if child.state.phase is not Phase.COMPLETED and child.state.revivals < wanted.revivals:
+            retry = retry_of(execution.state, wanted)
+            if retry.id not in child.state.facts and retry not in child.facts:
+                child.facts.append(retry)
+                child.is_due = True
+            return
         fact = ChildEnded(
-            id=f"{child.uid}/{child.state.head_seq}",
+            id=f"{child.uid}/{child.state.revivals}",
             seq=seq,
             phase=child.state.phase,
             output=child.state.output,
@@ -394,27 +412,12 @@ class Namespace:
         if fact.id not in execution.state.facts:
             execution.facts.append(fact)
             execution.is_due = True
-        else:  # the task that knew of its end waits for it again: it was resumed
-            child.facts.append(_retry(f"{execution.uid}/{seq}/{child.state.head_seq}/retry", execution))
-            child.is_due = True
 
     def _stop_child(self, execution: SimulatedExecution, seq: int, child: SimulatedExecution) -> None:
-        stop = f"{execution.uid}/{seq}/stop"
-        if stop in child.state.facts or any(getattr(fact, "id", "") == stop for fact in child.facts):
-            return
-        reason = "the task of the parent execution that started it was canceled"
-        task = execution.state.tasks.get(execution.state.by_seq.get(seq, ""))
-        if task is not None and task.seq == seq and task.reason:
-            reason = f"{reason}: {task.reason}"
-        by = f"execution {execution.name}"
-        child.facts.append(Signaled(stop, SignalType.TERMINATE, by, payload={"reason": reason}))
-        child.is_due = True
-
-
-def _retry(fact_id: str, by: SimulatedExecution) -> Signaled:
-    return Signaled(
-        fact_id, SignalType.RETRY, f"execution {by.name}", payload={"resumeSubworkflowTasks": True}
-    )
+        stop = stop_of(execution.state, seq)
+        if stop.id not in child.state.facts and stop not in child.facts:
+            child.facts.append(stop)
+            child.is_due = True
 
 
 def _compare(execution: SimulatedExecution) -> None:

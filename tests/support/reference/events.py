@@ -80,7 +80,7 @@ FIELDS: dict[str, str] = {
     "case": "the value of the expression, as text",
     "catalogs": "the ToolCatalogs that were asked, with their digests",
     "cause": "why there is another attempt",
-    "children": "refs whose child executions go on",
+    "children": "refs whose child executions go on, and how often each has to be revived before its end counts",
     "claim": "the limit under which the run has a place",
     "claims": "the limits under which the task has a place",
     "secrets": "where in the input keys of Secrets are to stand: path, variable, Secret and key",

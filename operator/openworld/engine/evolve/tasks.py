@@ -142,7 +142,7 @@ def _retry(state: State, event: JsonObject, at_ms: int) -> None:
     task = state.tasks[event["ref"]]
     task.earlier, task.seq = (*task.earlier, task.seq), event["seq"]
     state.by_seq[task.seq] = task.ref
-    task.attempt = event["attempt"]
+    task.attempt, task.child_revivals = event["attempt"], 0
     task.scheduled_at_ms, task.not_before_ms = at_ms, epoch_ms(event["notBefore"])
     task.input = event.get("input", task.input)
     task.items = event.get("items", task.items)

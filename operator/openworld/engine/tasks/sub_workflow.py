@@ -60,6 +60,7 @@ class SubWorkflowTask(TaskKind):
                 depth=state.depth + state.scope_of(task).depth + 1,
                 workflow_digest=task.subject_digest if task.inline is None else "",
                 definition=task.inline,
+                revivals=task.child_revivals,
             )
 
 
