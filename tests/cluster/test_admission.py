@@ -422,7 +422,7 @@ def test_nobody_but_the_operator_says_what_became_of_a_definition_or_a_signal(te
         done = tenant.kubectl(
             "-n", NAMESPACE, "patch", resource, "--subresource=status", "--type=merge", "-p", said, check=False
         )  # fmt: skip
-        assert "the operator alone writes it" in done.stderr, resource
+        assert "the operator alone writes them" in done.stderr, resource
 
 
 def test_nobody_but_the_operator_writes_the_record(tenant: Environment) -> None:
@@ -435,7 +435,7 @@ def test_nobody_but_the_operator_writes_the_record(tenant: Environment) -> None:
             as_user=user, as_groups=["system:masters"], check=False,
         )  # fmt: skip
         assert done.returncode != 0
-        assert "the operator alone writes it" in done.stderr
+        assert "the operator alone writes them" in done.stderr
     for field, value in (("input", {"a": 1}), ("requestedBy", "bob"), ("workflowRef", {"name": "forging"})):
         done = tenant.kubectl(
             "-n", NAMESPACE, "patch", "execution", "record", "--type=merge",

@@ -171,7 +171,12 @@ def test_a_secret_that_the_account_may_not_use_is_refused_before_any_job(service
     token = {"Authorization": "${workflow.secrets.other.token}"}
     tasks = [http(service, "get", "/events", headers=token)]
     service.kubectl.apply(NAMESPACE, definition("Workflow", "crm-denied", {"tasks": tasks}))
-    run = Run.start(service.kubectl, NAMESPACE, "crm-denied", {"workflowRef": {"name": "crm-denied"}})
+    run = Run.start(
+        service.kubectl,
+        NAMESPACE,
+        "crm-denied",
+        {"workflowRef": {"name": "crm-denied"}, "serviceAccountName": "nobody"},
+    )
     status = run.until_final()
     assert status["phase"] == "Failed"
     assert "grant it verb 'use' on secrets/other" in status["reason"]

@@ -258,8 +258,8 @@ class Audit:
                 )
 
     def _settled(self, live: State, new: list[Json]) -> None:
-        # Left out where a permissive task has failed: a JOIN takes what was passed over because of it for ended, and an
-        # inner fork for passed, so what follows the JOIN is left when a retry runs them (a bug).
+        # Not where a permissive task has failed: in a branch that no JOIN names it lets what comes after the
+        # enclosing SWITCH run, and a retry then runs it after that.
         was_tolerated = any(event.get("permissive") for event in self.execution.events)
         if any(event["type"] in REVIVED for event in new) and not was_tolerated:
             self._in_order(live)

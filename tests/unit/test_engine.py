@@ -434,3 +434,39 @@ def test_refusals_are_told_but_cannot_fill_the_record() -> None:
     assert w.types().count("FactRefused") == 100
     assert w.last_pass is not None
     assert w.last_pass.refused[0][1] == "the execution is not paused"
+
+
+def test_what_joins_a_task_that_was_skipped_is_skipped_and_comes_again_after_a_retry() -> None:
+    w = world(
+        {
+            "ref": "f",
+            "type": "FORK_JOIN",
+            "forkTasks": [
+                [{"ref": "p", "type": "a", "permissive": True, "retryCount": 0}, {"ref": "q", "type": "b"}]
+            ],
+        },
+        {"ref": "j", "type": "JOIN", "joinOn": ["q"]},
+        {"ref": "after", "type": "c"},
+    ).step()
+    w.fails("p")
+    skipped = {"q": "Skipped", "j": "Skipped", "after": "Skipped"}
+    assert (w.phase, w.state.reason) == (Phase.FAILED, "task p failed: boom")
+    assert {ref: w.statuses[ref] for ref in skipped} == skipped
+    w.signal("Retry").completes("p").completes("q", {"n": 1})
+    assert (w.task("j").output, list(w.jobs)) == ({"q": {"n": 1}}, ["after"])
+    assert w.completes("after").phase is Phase.COMPLETED
+
+
+def test_the_join_that_a_fork_implies_waits_for_the_join_of_a_fork_within() -> None:
+    inner = {
+        "ref": "g",
+        "type": "FORK_JOIN",
+        "forkTasks": [[{"ref": "p", "type": "a", "permissive": True, "retryCount": 0}]],
+    }
+    w = world({"ref": "f", "type": "FORK_JOIN", "forkTasks": [[inner]]}, {"ref": "after", "type": "b"}).step()
+    w.fails("p")
+    assert w.phase is Phase.FAILED
+    w.signal("Retry")
+    assert list(w.jobs) == ["p"]
+    w.completes("p")
+    assert list(w.jobs) == ["after"]

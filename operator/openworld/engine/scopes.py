@@ -23,7 +23,11 @@ def with_implied_joins(tasks: Sequence[Task]) -> tuple[Task, ...]:
                     name="join",
                     task_reference_name=f"{task.task_reference_name}_join",
                     type=TaskType.JOIN,
-                    join_on=[branch[-1].task_reference_name for branch in task.fork_tasks if branch],
+                    join_on=[
+                        with_implied_joins(branch)[-1].task_reference_name
+                        for branch in task.fork_tasks
+                        if branch
+                    ],
                 )
             )
     return tuple(result)

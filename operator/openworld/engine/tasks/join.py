@@ -32,12 +32,17 @@ class JoinTask(TaskKind):
             if not joined.status.is_final or joined.open_scopes:
                 return
             is_broken = joined.failed_inside and joined.type not in FORKS
-            if is_broken or (joined.status is not TaskStatus.SKIPPED and not joined.has_passed):
+            if is_broken or not joined.has_passed:  # what failed, and what was skipped because of that
                 failed.append(joined)
             if joined.status is TaskStatus.COMPLETED_WITH_ERRORS:
                 status = TaskStatus.COMPLETED_WITH_ERRORS
             if joined.output:
                 output[ref] = joined.output
+        skipped = failed and all(each.status is TaskStatus.SKIPPED for each in failed)
+        if skipped and not scope.feedback:  # behind something that failed, and that ends the run
+            reason = f"it joins {failed[0].ref}, which was skipped"
+            p.emit(EventType.TASK_SKIPPED, ref=task.ref, scope=task.scope, reason=reason)
+            return
         if failed and not scope.feedback:
             reason = f"joined task {failed[0].ref} failed: {failed[0].reason}"
             fail_task(p, task.ref, scope, reason, output=output or None)
