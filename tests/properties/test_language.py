@@ -299,6 +299,7 @@ class Audit:
                 self.over.add(event["ref"])
             case kind if kind in REVIVED:
                 self.over.clear()
+                self.scheduled -= {(state.generation, ref) for ref in event.get("dropped") or ()}
         evolve(state, event)
 
     def _scheduled(self, event: Json) -> None:
