@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import puppets
 from tests.support.environment import ONCALL, Environment
 from tests.support.runs import Run, definition
 
@@ -93,22 +94,9 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.fixture(scope="module")
 def bad(env: Environment) -> dict[str, Run]:
     """All bad runs at once: they wait for the cluster, not for each other."""
-    role = "rbac.authorization.k8s.io"
     objects = [
         definition("ToolCatalog", "bad", {"tools": TOOLS}),
-        {
-            "apiVersion": f"{role}/v1",
-            "kind": "Role",
-            "metadata": {"name": "bad-tools"},
-            "rules": [{"apiGroups": ["openworld.dev"], "resources": ["tools"], "verbs": ["use"]}],
-        },
-        {
-            "apiVersion": f"{role}/v1",
-            "kind": "RoleBinding",
-            "metadata": {"name": "bad-tools"},
-            "roleRef": {"apiGroup": role, "kind": "Role", "name": "bad-tools"},
-            "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": NAMESPACE}],
-        },
+        *puppets.right_to_use(NAMESPACE),
     ]
     objects += [
         definition("Workflow", f"bad-{name}", {"catalogs": ["bad"], **spec})

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.support import puppets
 from tests.support.environment import ONCALL, Environment
 from tests.support.runs import Run, definition
 
@@ -20,7 +21,6 @@ open("/dev/termination-log", "w").write(json.dumps({"id": "of-" + task["ref"], "
 @pytest.fixture(scope="module")
 def saga(env: Environment) -> Environment:
     """Tools that say what they were given, one that fails, and a workflow that books, pays and fails."""
-    role = "rbac.authorization.k8s.io"
     tool = {"inputSchema": {"type": "object"}, "effect": "Write", "idempotent": True, "retry": {"count": 0}}
     says = {"container": {"image": ONCALL, "command": ["python", "-c", ECHO]}}
     fails = {"container": {"image": ONCALL, "command": ["false"]}}
@@ -39,19 +39,7 @@ def saga(env: Environment) -> Environment:
         NAMESPACE,
         definition("ToolCatalog", "saga", {"tools": tools}),
         definition("Workflow", "saga", {"catalogs": ["saga"], "tasks": tasks}),
-        {
-            "apiVersion": f"{role}/v1",
-            "kind": "Role",
-            "metadata": {"name": "saga-tools"},
-            "rules": [{"apiGroups": ["openworld.dev"], "resources": ["tools"], "verbs": ["use"]}],
-        },
-        {
-            "apiVersion": f"{role}/v1",
-            "kind": "RoleBinding",
-            "metadata": {"name": "saga-tools"},
-            "roleRef": {"apiGroup": role, "kind": "Role", "name": "saga-tools"},
-            "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": NAMESPACE}],
-        },
+        *puppets.right_to_use(NAMESPACE),
     )
     return env
 

@@ -8,6 +8,7 @@ import pytest
 
 from openworld.ledger import epoch_ms
 from tests.cluster.shell import wait_for
+from tests.support import puppets
 from tests.support.environment import ONCALL, Environment
 from tests.support.runs import Run, definition
 
@@ -22,7 +23,6 @@ open("/dev/termination-log", "w").write(json.dumps({"said": task["input"].get("s
 @pytest.fixture(scope="module")
 def language(env: Environment) -> Environment:
     """A catalog with a tool that answers and one that sleeps, and workflows that use every type."""
-    role = "rbac.authorization.k8s.io"
     run = {"container": {"image": ONCALL, "command": ["python", "-c", ECHO]}}
     sleeper = {"container": {"image": ONCALL, "command": ["sleep", "600"]}}
     tool = {"inputSchema": {"type": "object"}, "effect": "Read", "retry": {"count": 0}}
@@ -79,19 +79,7 @@ def language(env: Environment) -> Environment:
                 ],
             },
         ),
-        {
-            "apiVersion": f"{role}/v1",
-            "kind": "Role",
-            "metadata": {"name": "language-tools"},
-            "rules": [{"apiGroups": ["openworld.dev"], "resources": ["tools"], "verbs": ["use"]}],
-        },
-        {
-            "apiVersion": f"{role}/v1",
-            "kind": "RoleBinding",
-            "metadata": {"name": "language-tools"},
-            "roleRef": {"apiGroup": role, "kind": "Role", "name": "language-tools"},
-            "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": NAMESPACE}],
-        },
+        *puppets.right_to_use(NAMESPACE),
     )  # fmt: skip
     return env
 

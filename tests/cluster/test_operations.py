@@ -33,6 +33,8 @@ def operations(env: Environment) -> Environment:
 
     wait = [{"ref": ref, "type": "WAIT"} for ref in ("first", "second")]
     sub = {"ref": "sub", "type": "SUB_WORKFLOW", "subWorkflowParam": {"name": "op-one"}}
+    held = {"ref": "x", "type": "SUB_WORKFLOW", "subWorkflowParam": {"name": "op-held"}}
+    beside = {"ref": "f", "type": "FORK_JOIN", "forkTasks": [[held], [{"ref": "z", "type": "HUMAN"}]]}
     env.kubectl.apply(
         NAMESPACE,
         definition("ToolCatalog", CATALOG, {"tools": [puppets.tool("work")]}),
@@ -45,6 +47,8 @@ def operations(env: Environment) -> Environment:
         ),
         workflow("op-waits", *wait, outputParameters={"said": "${first.output.said} ${second.output.said}"}),
         workflow("op-parent", sub),
+        workflow("op-held", {"ref": "h", "type": "HUMAN"}),
+        workflow("op-beside", beside),
     )
     return env
 
@@ -247,3 +251,28 @@ def test_a_child_that_is_retried_revives_its_parent(operations: Environment) -> 
         child, ExecutionStarted=1, TaskScheduled=1, TaskStarted=2, TaskFailed=1, ExecutionFailed=1,
         ExecutionRetried=1, RetryScheduled=1, TaskCompleted=1, ExecutionCompleted=1,
     )  # fmt: skip
+
+
+def test_a_child_is_stopped_and_resumed_with_its_parent_as_often_as_it_takes(operations: Environment) -> None:
+    parent = start(operations, "op-beside", "op-beside")
+    wait_for("the child", lambda: len(children_of(parent)) == 1, seconds=30)
+    [child] = children_of(parent)
+    for round_ in (1, 2):
+        child.until(f"round {round_}", lambda s: s.get("phase") == "Running")
+        signal(operations, parent, "Fail", "z", "--reason", "no")
+        assert parent.until_final()["phase"] == "Failed"
+        assert child.until_final()["phase"] == "Terminated"
+        signal(operations, parent, "Retry", "--payload", '{"resumeSubworkflowTasks": true}')
+    child.until("going on", lambda s: s.get("phase") == "Running")
+    signal(operations, parent, "Complete", "z", "--payload", "{}")
+    signal(operations, child, "Complete", "h", "--payload", "{}")
+    assert parent.until_final()["phase"] == "Completed"
+    assert [each.name for each in children_of(parent)] == [child.name]
+    told = parent.types()
+    assert (told["ExecutionFailed"], told["ExecutionRetried"], told["ExecutionCompleted"]) == (2, 2, 1)
+    assert told["ExecutionTerminated"] == 0
+    told = child.types()
+    assert (told["ExecutionTerminated"], told["ExecutionRetried"], told["ExecutionCompleted"]) == (2, 2, 1)
+    assert [e["by"] for e in parent.events if e["type"] == "ExecutionRetried"] == ["admin", "admin"]
+    parent.recovered()
+    child.recovered()

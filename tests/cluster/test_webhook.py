@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.settings import REPOSITORY
+from tests.cluster.shell import wait_for
 from tests.support.environment import NAMESPACE as RELEASE_NAMESPACE
 from tests.support.environment import ONCALL, Environment
 from tests.support.runs import definition
@@ -107,6 +108,10 @@ def _await_operator(env: Environment) -> None:
 def guarded(env: Environment) -> Iterator[Environment]:
     """The release with the webhook; the other tests need it without."""
     _switch(env, "true")
+    kind, spec, _ = REFUSED[next(iter(REFUSED))]
+    bad = definition(kind, "hook-probe", spec)
+    # The API server takes a moment to see the configuration, and kube-proxy to see the pod.
+    wait_for("a refusal", lambda: _applied(env, bad, "--dry-run=server").returncode != 0, seconds=30)
     yield env
     _switch(env, "false")
 

@@ -79,13 +79,18 @@ def right_to_use(namespace: str) -> tuple[JsonObject, JsonObject]:
     )
 
 
+_REVIVED = ("ExecutionRetried", "ExecutionRerun", "ExecutionRestarted")
+
+
 def answer(run: Run, ref: str, status: str = "COMPLETED", **more: Any) -> None:
     """Let the present attempt of a task report, once the ledger says that its container has started."""
     seq = -1
 
     def has_started(seen: JsonObject) -> bool:
         nonlocal seq
-        mine = [event for event in seen.get("ledger", {}).get("events", []) if event.get("ref") == ref]
+        events = seen.get("ledger", {}).get("events", [])
+        anew = max((event["seq"] for event in events if event["type"] in _REVIVED), default=-1)
+        mine = [event for event in events if event.get("ref") == ref and event["seq"] > anew]
         scheduled = [event["seq"] for event in mine if event["type"] in ("TaskScheduled", "RetryScheduled")]
         seq = scheduled[-1] if scheduled else -1
         return seq >= 0 and any(event["type"] == "TaskStarted" and event["seq"] > seq for event in mine)
