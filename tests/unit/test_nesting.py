@@ -9,9 +9,8 @@ import orjson
 import pytest
 
 from openworld.controller.stores import ObjectKey, Store
-from openworld.controller.validity import assess
+from openworld.engine.validity import assess
 from openworld.kube import nesting
-from openworld.kube.resources import WORKFLOWS
 
 
 def deep(levels: int) -> str:
@@ -81,7 +80,7 @@ def test_a_store_keeps_what_can_be_written_again_and_it_is_refused_with_the_reas
     held = store.get(ObjectKey("team", "w"))
     assert held is not None
     orjson.dumps(held)
-    assert "levels" in assess(WORKFLOWS, held).problem
+    assert "levels" in assess("Workflow", held["spec"]).problem
 
 
 def test_what_nests_too_deeply_is_written_without_its_depths() -> None:

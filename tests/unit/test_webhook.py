@@ -17,8 +17,8 @@ import kopf
 import pytest
 
 from openworld.controller import logs, webhook
-from openworld.controller.validity import assess
 from openworld.controller.webhook import WebhookServer, refused, register, told
+from openworld.engine.validity import assess
 from openworld.kube import Resource
 from openworld.kube.resources import AGENTS, EXECUTIONS, POLICIES, TOOL_CATALOGS, WORKFLOWS
 from openworld.language.reading import Finding
@@ -97,7 +97,7 @@ REFUSED: dict[str, tuple[Resource, dict[str, Any], str]] = {
 def test_a_mistake_is_refused_with_its_exact_place_as_the_valid_condition_says_it(name: str) -> None:
     resource, spec, message = REFUSED[name]
     body = {"metadata": {"name": "x"}, "spec": spec}
-    assert refused(resource, body) == message == assess(resource, body).problem
+    assert refused(resource, body) == message == assess(resource.kind, body["spec"]).problem
 
 
 @pytest.mark.parametrize(

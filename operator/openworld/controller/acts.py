@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from openworld.api import JsonObject, Phase
+from openworld.api import JsonObject
 from openworld.engine.desire import desired, retry_of, stop_of
 from openworld.engine.facts import ChildStarted, Ending, Fact, JobEnded
 from openworld.engine.outside import Desired, DesiredChild, DesiredJob
@@ -21,7 +21,7 @@ from openworld.ledger import rfc3339
 
 from . import names
 from .executions import Executions, Loaded
-from .intake import is_finished, is_over, is_stuck, revivals_of
+from .intake import has_an_old_end, is_finished, is_over, is_stuck
 from .jobs import (
     Owner,
     build_child,
@@ -32,7 +32,7 @@ from .jobs import (
     task_document,
 )
 from .settings import Fencing, Settings
-from .stores import Held, ObjectKey, key_of
+from .stores import Held, ObjectKey, key_of, phase_of
 from .world import World, uid_in
 
 logger = logging.getLogger(__name__)
@@ -333,16 +333,13 @@ class Actor:
 
     def _go_on_with_child(self, loaded: Loaded, child: DesiredChild, body: JsonObject) -> None:
         """A child that ended before its parent was retried, and is waited for again, is retried too."""
-        phase = Phase((body.get("status") or {}).get("phase") or Phase.PENDING.value)
-        is_old = phase.is_final and phase is not Phase.COMPLETED and revivals_of(body) < child.revivals
-        if is_old:
+        if has_an_old_end(body, child.revivals):
             self._tell(key_of(body), retry_of(loaded.state, child))
 
     def _stop_child(self, loaded: Loaded, seq: int, child: JsonObject) -> None:
         """A child goes the way of its parent's task: it is terminated, and keeps its own record."""
-        if Phase((child.get("status") or {}).get("phase") or Phase.PENDING.value).is_final:
-            return
-        self._tell(key_of(child), stop_of(loaded.state, seq))
+        if not phase_of(child).is_final:
+            self._tell(key_of(child), stop_of(loaded.state, seq))
 
 
 def _is_child(existing: JsonObject, wanted: JsonObject) -> bool:

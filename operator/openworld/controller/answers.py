@@ -20,6 +20,7 @@ from openworld.engine.needs import (
     NeedClaim,
     NeedDefinition,
 )
+from openworld.engine.validity import definition_of
 from openworld.kube import Client, NotFound, Resource
 from openworld.kube.resources import ACCESS_REVIEWS, AGENTS, POLICIES, TOOL_CATALOGS, WORKFLOWS
 from openworld.language.versions import choose, version_in
@@ -28,7 +29,6 @@ from .claims import Claims
 from .intake import revivals_of
 from .scripts import ScriptRunner
 from .stores import ObjectKey
-from .validity import definition_of
 from .world import World, workflow_key
 
 ACCESS_SECONDS = 5.0
@@ -96,7 +96,7 @@ class Answers:
             except NotFound:
                 problem = f"{need.kind.value} {need.name!r} does not exist in the namespace {namespace}"
                 return Definition(need.name, None, problem=problem, missing=True)
-        return definition_of(resource, body)
+        return _defined(need.kind, body)
 
     async def _workflow(self, namespace: str, need: NeedDefinition) -> Definition:
         """A Workflow by its name and version as watched; what is missing is looked for in a fresh list."""
@@ -107,7 +107,7 @@ class Answers:
             body, problem = _chosen(need, [each for each in listed if workflow_key(each).name == need.name])
         if body is None:
             return Definition(need.name, None, problem=f"{problem} (namespace {namespace})", missing=True)
-        return definition_of(WORKFLOWS, body)
+        return _defined(need.kind, body)
 
     async def _may_use(self, namespace: str, need: NeedAccess) -> bool:
         key = (namespace, need)
@@ -121,6 +121,10 @@ class Answers:
         self._access = {k: v for k, v in self._access.items() if now < v[0]}
         self._access[key] = (now + ACCESS_SECONDS, allowed)
         return allowed
+
+
+def _defined(kind: DefinitionKind, body: JsonObject) -> Definition:
+    return definition_of(kind.value, body["metadata"]["name"], body.get("spec") or {})
 
 
 def _chosen(need: NeedDefinition, bodies: list[JsonObject]) -> tuple[JsonObject | None, str]:

@@ -19,7 +19,7 @@ from openworld.kube import AlreadyExists, Client, Conflict, NotFound
 from openworld.kube.resources import EXECUTIONS, LIMITS
 
 from . import names
-from .stores import ObjectKey
+from .stores import ObjectKey, phase_of
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,9 @@ class Claims:
             body = await self._limit(namespace, need.key)
             now_ms = self._now_ms()
             before = claims.read(body["spec"])
-            alive = await self._alive(namespace, before.holders) if _is_full(before, need) else {}
+            alive = (
+                await self._alive(namespace, before.holders) if claims.is_full(before.holders, need) else {}
+            )
             places, answer = claims.grant(before, need, now_ms, alive.__getitem__)
             try:
                 if places != before:
@@ -122,7 +124,7 @@ class Claims:
         except NotFound:
             return False
         status = body.get("status") or {}
-        phase = Phase(status.get("phase") or Phase.PENDING.value)
+        phase = phase_of(body)
         if body["metadata"]["uid"] != held.uid or phase.is_final:
             return False
         is_recorded = phase is not Phase.PENDING
@@ -132,7 +134,3 @@ class Claims:
                 return not TaskStatus(task["status"]).is_final
             is_recorded = False
         return is_recorded or held.at > self._now_ms() - UNRECORDED_MS
-
-
-def _is_full(places: Places, need: NeedClaim) -> bool:
-    return bool(need.most) and len(places.holders) >= need.most

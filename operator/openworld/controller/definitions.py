@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from openworld.api import JsonObject, ToolCatalog
+from openworld.engine.validity import Assessment, assess
 from openworld.kube import Client, Conflict, NotFound, Resource
 from openworld.kube.resources import TOOL_CATALOGS
 from openworld.language.canonical import digest
 
 from .stores import ObjectKey
-from .validity import Assessment, assess
 from .world import World
 
 _MESSAGE_LIMIT = 4096
@@ -52,7 +52,7 @@ class DefinitionReconciler:
         if body is None:
             return
         at = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
-        assessed = await asyncio.to_thread(assess, key.resource, body)
+        assessed = await asyncio.to_thread(assess, key.resource.kind, body.get("spec") or {})
         status = status_of(key.resource, body, assessed, at)
         if status == (body.get("status") or {}):
             return

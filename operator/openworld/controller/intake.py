@@ -18,6 +18,7 @@ from openworld.ledger import epoch_ms
 
 from . import names
 from .jobs import CONTAINER
+from .stores import phase_of
 
 MESSAGE_LIMIT_BYTES = 4096
 TERMINAL_EXIT_CODE = 64
@@ -147,17 +148,22 @@ def revivals_of(execution: JsonObject) -> int:
     return int((execution.get("status") or {}).get("revivals") or 0)
 
 
+def has_an_old_end(child: JsonObject, revivals: int) -> bool:
+    """Whether a child ended before its parent was retried, which wants it revived so many times by now."""
+    phase = phase_of(child)
+    return phase.is_final and phase is not Phase.COMPLETED and revivals_of(child) < revivals
+
+
 def read_child(child: JsonObject, *, seq: int, gone: bool, revivals: int = 0) -> ChildEnded | None:
     """The end of a child execution; None while it runs. One that was retried ends again, and that is news.
 
-    One that did not complete and was revived less than `revivals` times has ended before its parent was
-    retried: that is no news.
+    An end from before its parent was retried is none.
     """
     metadata, status = child["metadata"], child.get("status") or {}
-    phase = Phase(status.get("phase") or Phase.PENDING.value)
+    phase = phase_of(child)
+    if has_an_old_end(child, revivals) and not gone:
+        return None
     if phase.is_final:
-        if phase is not Phase.COMPLETED and revivals_of(child) < revivals and not gone:
-            return None
         return ChildEnded(
             id=f"{metadata['uid']}/{revivals_of(child)}/{status.get('endedAt') or ''}",
             seq=seq,

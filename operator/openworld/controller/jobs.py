@@ -13,7 +13,7 @@ import orjson
 
 from openworld.api import API_VERSION, JsonObject
 from openworld.api.toolcatalog import Container, EnvVar, ReportChannel, Resources
-from openworld.engine.outside import DesiredChild, DesiredJob
+from openworld.engine.outside import DesiredChild, DesiredJob, spec_of_child
 from openworld.engine.state import State
 from openworld.language.canonical import digest
 from openworld.language.versions import idempotent_name
@@ -183,33 +183,14 @@ def build_child(owner: Owner, child: DesiredChild) -> JsonObject:
             },
             **({} if child.detached else {"ownerReferences": [owner.reference()]}),
         },
-        "spec": {
-            **_what_runs(child),
-            "input": child.input,
-            "requestedBy": owner.requested_by,
-            "serviceAccountName": owner.service_account_name,
-            "parent": {
-                "name": owner.name,
-                "uid": owner.uid,
-                **({"ref": child.ref} if child.ref else {}),
-                "seq": child.seq,
-                "depth": child.depth,
-            }
-            | ({"workflowDigest": child.workflow_digest} if child.workflow_digest else {})
-            | ({"detached": True} if child.detached else {}),
-        },
+        "spec": spec_of_child(
+            child,
+            name=owner.name,
+            uid=owner.uid,
+            requested_by=owner.requested_by,
+            service_account_name=owner.service_account_name,
+        ),
     }
-
-
-def _what_runs(child: DesiredChild) -> JsonObject:
-    """The definition that a child runs, by name or its own."""
-    spec: JsonObject = {"correlationId": child.correlation_id} if child.correlation_id else {}
-    if child.definition is not None:
-        return spec | {"workflow": child.definition}
-    reference: JsonObject = {"name": child.workflow_name}
-    if child.version is not None:
-        reference["version"] = child.version
-    return spec | {"workflowRef": reference}
 
 
 def _metadata(owner: Owner, job: DesiredJob, *, named: bool = True) -> JsonObject:

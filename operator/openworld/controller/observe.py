@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from openworld.api import JsonObject, Phase, ReportStatus, SignalType
+from openworld.api import JsonObject, ReportStatus, SignalType
 from openworld.engine.desire import desired
 from openworld.engine.facts import Ending, Fact, JobEnded, Signaled, SuspendSet
 from openworld.engine.state import State
@@ -34,7 +34,7 @@ from .intake import (
     revivals_of,
 )
 from .settings import Settings
-from .stores import Held, ObjectKey, key_of, version_of
+from .stores import Held, ObjectKey, key_of, phase_of, version_of
 from .world import World, uid_in
 
 logger = logging.getLogger(__name__)
@@ -253,10 +253,9 @@ class Observer:
         for child in self._world.executions.of(ObjectKey(state.namespace, state.uid)):
             body, parent = child.body, child.body["spec"]["parent"]
             uid = body["metadata"]["uid"]
-            phase = Phase((body.get("status") or {}).get("phase") or Phase.PENDING.value)
             task = state.tasks.get(state.by_seq.get(parent["seq"], ""))
             is_its = task is not None and task.seq == parent["seq"] and not parent.get("detached")
-            if child.gone or phase.is_final or task is None or not is_its:
+            if child.gone or phase_of(body).is_final or task is None or not is_its:
                 continue
             if revivals_of(body) > task.child_revivals:
                 seen.facts.append(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
-from openworld.api import JsonObject
+from openworld.api import JsonObject, Phase
 from openworld.kube import nesting
 
 Index = TypeVar("Index", bound=Hashable)
@@ -36,6 +36,11 @@ def version_of(body: JsonObject) -> int:
     """The resourceVersion as the number it is (etcd's revision); 0 when there is none."""
     text = body["metadata"].get("resourceVersion") or "0"
     return int(text) if text.isdigit() else 0
+
+
+def phase_of(execution: JsonObject) -> Phase:
+    """Where an execution stands by its status; Pending before it has one."""
+    return Phase((execution.get("status") or {}).get("phase") or Phase.PENDING.value)
 
 
 @dataclass(slots=True)

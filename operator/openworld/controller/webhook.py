@@ -17,11 +17,10 @@ import kopf
 from aiohttp import web
 
 from openworld.api import JsonObject
+from openworld.engine.validity import assess
 from openworld.kube import Resource
 from openworld.kube.resources import AGENTS, EXECUTIONS, POLICIES, TOOL_CATALOGS, WORKFLOWS
 from openworld.language.reading import Finding
-
-from .validity import assess
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +104,7 @@ def _register(registry: kopf.OperatorRegistry, resource: Resource, thread: Threa
 def refused(resource: Resource, body: JsonObject) -> str:
     """Why an object is refused: each mistake with its exact place. Empty when it is taken."""
     try:
-        return told(assess(resource, body).findings)
+        return told(assess(resource.kind, body.get("spec") or {}).findings)
     except Exception as error:
         logger.exception("a %s could not be checked", resource.kind)
         return f"spec: the operator could not check it ({type(error).__name__}; its log says more)"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from openworld.api import GROUP, JsonObject, Phase
+from openworld.api import GROUP, JsonObject
 from openworld.kube import Client, Resource
 from openworld.kube.resources import (
     AGENTS,
@@ -25,7 +25,7 @@ from openworld.kube.resources import (
 from openworld.language.versions import name_of
 
 from . import names
-from .stores import ObjectKey, Store, key_of
+from .stores import ObjectKey, Store, key_of, phase_of
 
 #: Jobs and pods are watched by this label alone.
 OURS = names.EXECUTION_UID
@@ -199,7 +199,7 @@ def unfinished(world: World) -> list[ObjectKey]:
         body = world.executions.get(key)
         if body is None:
             continue
-        phase = Phase((body.get("status") or {}).get("phase") or Phase.PENDING.value)
+        phase = phase_of(body)
         failure_workflow = (body.get("status") or {}).get("failureWorkflow") or {}
         if not phase.is_final:
             running.append(key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from openworld.api import JsonObject
@@ -45,9 +45,9 @@ def grant(
     since = now_ms - need.per_seconds * 1000
     starts = tuple(start for start in places.starts if start.at > since)
     holders = places.holders
-    if need.most and len(holders) >= need.most:
+    if is_full(holders, need):
         holders = tuple(held for held in holders if is_alive(held))
-    if need.most and len(holders) >= need.most:
+    if is_full(holders, need):
         return Places(holders, starts), Claim(granted=False, again_ms=now_ms + AGAIN_MS)
     if need.rate and len(starts) >= need.rate:
         due = min(start.at for start in starts) + need.per_seconds * 1000
@@ -57,6 +57,11 @@ def grant(
     if need.rate:
         starts = (*starts, mine)
     return Places(holders, starts), Claim(granted=True)
+
+
+def is_full(holders: Sequence[Place], need: NeedClaim) -> bool:
+    """Whether no place is left for a claim, should all holders be alive."""
+    return bool(need.most) and len(holders) >= need.most
 
 
 def release(places: Places, uid: str, ref: str) -> Places:

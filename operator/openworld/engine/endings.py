@@ -10,6 +10,7 @@ from openworld.language.expressions import ExpressionError
 from openworld.ledger import EventType, rfc3339
 
 from .decide import Pass, resolved
+from .scopes import outwards
 from .state import ROOT, Scope, State, TaskState
 from .timeouts import Expired
 
@@ -197,7 +198,11 @@ def cancel_active(p: Pass, reason: str) -> None:
 def abandon_below(p: Pass, ref: str, reason: str) -> None:
     """End everything that a task has brought forth: what runs is canceled, what has not begun is skipped."""
     state = p.state
-    below = [scope for scope in state.scopes.values() if not scope.closed and _is_below(p, scope, ref)]
+    below = [
+        scope
+        for scope in state.scopes.values()
+        if not scope.closed and any(each.owner == ref for each in outwards(state, scope))
+    ]
     ids = {scope.id for scope in below}
     for task in reversed(state.active_tasks()):
         if task.scope in ids:
@@ -208,15 +213,6 @@ def abandon_below(p: Pass, ref: str, reason: str) -> None:
                 p.emit(
                     EventType.TASK_SKIPPED, ref=definition.task_reference_name, scope=scope.id, reason=reason
                 )
-
-
-def _is_below(p: Pass, scope: Scope, ref: str) -> bool:
-    inner: Scope | None = scope
-    while inner is not None:
-        if inner.owner == ref:
-            return True
-        inner = p.state.scopes[inner.parent] if inner.parent is not None else None
-    return False
 
 
 def fail_execution(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from openworld.api import JsonObject, Phase, ReportStatus, TaskType
+from openworld.language.reading import told
 from openworld.language.schemas import violations
 from openworld.ledger import EventType, rfc3339
 
@@ -142,10 +143,8 @@ def _complete_simple(p: Pass, task: TaskState, fact: Report) -> None:
     if tool is not None and tool.output_schema is not None:
         broken = violations(tool.output_schema, output)
         if broken:
-            text = "; ".join(f"{v.path}: {v.message}" for v in broken)
-            fail_attempt(
-                p, task, f"the output breaks the tool's outputSchema: {text}", terminal=True, fact=fact.id
-            )
+            reason = f"the output breaks the tool's outputSchema: {told(broken)}"
+            fail_attempt(p, task, reason, terminal=True, fact=fact.id)
             return
     if fact.proposal is not None:
         _receive_proposal(p, task, fact, fact.proposal)

@@ -9,6 +9,7 @@ from openworld.language import secrets as secret_keys
 from openworld.language.canonical import NotCanonical, canonical
 from openworld.language.checks import check_workflow
 from openworld.language.expressions import ExpressionError, resolve
+from openworld.language.reading import told
 from openworld.language.schemas import violations
 from openworld.ledger import EventType, rfc3339
 
@@ -22,7 +23,7 @@ from .endings import (
     unrecordable,
 )
 from .needs import Claim, Definition, DefinitionKind, NeedAccess, NeedClaim, NeedDefinition
-from .scopes import inner_arrays, ready, unreachable
+from .scopes import inner_arrays, origin_of, ready, unreachable
 from .state import ROOT, Scope, State
 
 #: How long a new execution waits for definitions that do not exist yet (applied in one go with it).
@@ -56,7 +57,7 @@ def has_begun(p: Pass) -> bool:
         problem = problem or _too_large(workflow, run_input)
         findings = check_workflow(workflow)
         if findings:
-            problem = problem or "; ".join(f"{f.path}: {f.message}" for f in findings)
+            problem = problem or told(findings)
         problem = problem or _broken(workflow.input_schema, run_input, "input")
     if workflow is None or problem:
         p.emit(EventType.EXECUTION_FAILED, reason=problem)
@@ -136,7 +137,7 @@ def _has_place(p: Pass, ref: str, admission: JsonObject) -> list[str] | None:
 def _broken(schema: JsonObject | None, value: JsonObject, name: str) -> str:
     """How a value breaks its schema; empty when it does not."""
     broken = violations(schema, value) if schema is not None else []
-    return f"{name}: " + "; ".join(f"{v.path}: {v.message}" for v in broken) if broken else ""
+    return f"{name}: {told(broken)}" if broken else ""
 
 
 def _too_large(workflow: Workflow, run_input: JsonObject) -> str:
@@ -345,7 +346,7 @@ def start(p: Pass, scope: Scope, definition: Task) -> None:
         "taskType": definition.type.value,
         "name": definition.name if named_by_data else None,
         "input": task_input,
-        "origin": _origin(p, scope, ref),
+        "origin": origin_of(p.state, scope, ref),
         **admission,
     }
     delay = definition.start_delay
@@ -398,14 +399,6 @@ def _may_use_secrets(p: Pass, scope: Scope, ref: str, secrets: list[JsonObject])
         if answer is None:
             return False
     return True
-
-
-def _origin(p: Pass, scope: Scope, ref: str) -> JsonObject:
-    if scope.compensates:
-        return {"compensates": scope.compensates}
-    if scope.proposal_id:
-        return {"proposal": scope.proposal_id, "item": scope.items[ref]}
-    return {"definition": p.state.workflow_name or "inline"}
 
 
 def _finish(p: Pass) -> None:

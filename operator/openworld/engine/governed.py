@@ -27,6 +27,7 @@ from openworld.governance import (
     judge_task,
 )
 from openworld.language.canonical import digest
+from openworld.language.reading import told
 from openworld.language.schemas import violations
 from openworld.ledger import EventType, rfc3339
 
@@ -250,9 +251,7 @@ def judge_proposal(p: Pass, task: TaskState) -> None:
         broken = violations(schema, answer) if schema is not None else []
         if broken:
             answer = None
-            problem = "output breaks the agent's outputSchema: " + "; ".join(
-                f"{v.path}: {v.message}" for v in broken
-            )
+            problem = f"output breaks the agent's outputSchema: {told(broken)}"
     is_usable = all(source.policy is not None for source in question.policies)
     limits = verdict.limits if is_usable else p.state.limits
     accepted = [i for i in verdict.items if i.decision is not Decision.DENIED and i.task is not None]

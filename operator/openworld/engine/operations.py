@@ -10,6 +10,7 @@ from openworld.api import JsonObject, Phase, SignalType, TaskStatus, TaskType
 from openworld.api.meta import Json
 from openworld.language.canonical import NotCanonical
 from openworld.language.expressions import ExpressionError
+from openworld.language.reading import told
 from openworld.language.schemas import violations
 from openworld.ledger import EventType, rfc3339
 
@@ -79,7 +80,7 @@ def rerun(p: Pass, fact: Signaled, source: JsonObject) -> str:
         schema = state.workflow.input_schema
         broken = violations(schema, run_input) if schema is not None else []
         if broken:
-            return "workflowInput: " + "; ".join(f"{v.path}: {v.message}" for v in broken)
+            return f"workflowInput: {told(broken)}"
     data: JsonObject = {"generation": state.generation + 1, "input": run_input}
     if fact.ref is None:
         p.emit(EventType.EXECUTION_RERUN, **data, **source)

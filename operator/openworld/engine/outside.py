@@ -63,6 +63,32 @@ class DesiredChild:
     revivals: int = 0
 
 
+def spec_of_child(
+    child: DesiredChild, *, name: str, uid: str, requested_by: str, service_account_name: str
+) -> JsonObject:
+    """The Execution's spec: under the account and the requester of the execution that starts it."""
+    spec: JsonObject = {"correlationId": child.correlation_id} if child.correlation_id else {}
+    if child.definition is not None:
+        spec["workflow"] = child.definition
+    else:
+        spec["workflowRef"] = {"name": child.workflow_name}
+        if child.version is not None:
+            spec["workflowRef"]["version"] = child.version
+    parent: JsonObject = {"name": name, "uid": uid, "seq": child.seq, "depth": child.depth}
+    if child.ref:
+        parent["ref"] = child.ref
+    if child.workflow_digest:
+        parent["workflowDigest"] = child.workflow_digest
+    if child.detached:
+        parent["detached"] = True
+    return spec | {
+        "input": child.input,
+        "requestedBy": requested_by,
+        "serviceAccountName": service_account_name,
+        "parent": parent,
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Desired:
     """Everything that must exist now, and what must not.

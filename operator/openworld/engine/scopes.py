@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from openworld.api import Task, TaskType
+from openworld.api import JsonObject, Task, TaskType
 
 from .state import Scope, State, TaskState
 
@@ -58,12 +58,26 @@ def inner_arrays(task: Task) -> list[list[Task]]:
     return [*task.decision_cases.values(), task.default_case, *task.fork_tasks, task.loop_over]
 
 
+def outwards(state: State, scope: Scope) -> Iterator[Scope]:
+    """A scope and those around it, the innermost first."""
+    inner: Scope | None = scope
+    while inner is not None:
+        yield inner
+        inner = state.scopes[inner.parent] if inner.parent is not None else None
+
+
 def iteration_of(state: State, scope: Scope) -> Scope | None:
     """The innermost iteration that a scope belongs to."""
-    inner: Scope | None = scope
-    while inner is not None and not inner.iteration:
-        inner = state.scopes[inner.parent] if inner.parent is not None else None
-    return inner
+    return next((each for each in outwards(state, scope) if each.iteration), None)
+
+
+def origin_of(state: State, scope: Scope, ref: str) -> JsonObject:
+    """Where a task of a scope comes from: the definition, a proposal, or the task that it undoes."""
+    if scope.compensates:
+        return {"compensates": scope.compensates}
+    if scope.proposal_id:
+        return {"proposal": scope.proposal_id, "item": scope.items[ref]}
+    return {"definition": state.workflow_name or "inline"}
 
 
 def open_scope(state: State, scope: Scope) -> None:

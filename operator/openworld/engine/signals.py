@@ -113,12 +113,10 @@ def _waiting(p: Pass, fact: Signaled) -> TaskState | str:
 
 
 def _complete(p: Pass, fact: Signaled) -> str:
-    task = _waiting(p, fact)
-    if isinstance(task, str):
-        return task
-    output = _payload(task, fact)
-    if isinstance(output, str):
-        return output
+    given = _given(p, fact)
+    if isinstance(given, str):
+        return given
+    task, output = given
     problem = unfit(task, output)
     if problem:
         return f"the answer does not fit the form of {task.ref}: {problem}"
@@ -126,11 +124,14 @@ def _complete(p: Pass, fact: Signaled) -> str:
     return ""
 
 
-def _payload(task: TaskState, fact: Signaled) -> JsonObject | str:
-    """The payload as a task's output, over what its worker has given, or why it cannot be one."""
+def _given(p: Pass, fact: Signaled) -> tuple[TaskState, JsonObject] | str:
+    """The task that waits, and the payload as its output, over what its worker has given; or why not."""
+    task = _waiting(p, fact)
+    if isinstance(task, str):
+        return task
     output = task.output | fact.payload if task.awaits_signal else dict(fact.payload)
     problem = unrecordable(output)
-    return f"the payload {problem}" if problem else output
+    return f"the payload {problem}" if problem else (task, output)
 
 
 def _fail(p: Pass, fact: Signaled) -> str:
@@ -168,12 +169,10 @@ def _terminate(p: Pass, fact: Signaled) -> str:
 
 
 def _progress(p: Pass, fact: Signaled) -> str:
-    task = _waiting(p, fact)
-    if isinstance(task, str):
-        return task
-    output = _payload(task, fact)
-    if isinstance(output, str):
-        return output
+    given = _given(p, fact)
+    if isinstance(given, str):
+        return given
+    task, output = given
     p.emit(EventType.TASK_PROGRESSED, ref=task.ref, attempt=task.attempt, output=output, **_source(fact))
     return ""
 

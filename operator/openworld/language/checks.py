@@ -143,12 +143,18 @@ def _arrays(array: _Array) -> Iterator[_Array]:
     """An array and, in document order, those within its tasks."""
     yield array
     for where, task in array.paths():
-        for case, tasks in task.decision_cases.items():
-            yield from _arrays(_Array(joined(where, ["decisionCases", case]), tasks))
-        yield from _arrays(_Array(f"{where}.defaultCase", task.default_case))
-        for index, branch in enumerate(task.fork_tasks):
-            yield from _arrays(_Array(f"{where}.forkTasks[{index}]", branch))
-        yield from _arrays(_Array(f"{where}.loopOver", task.loop_over))
+        for inner, tasks in arrays_of(task, where):
+            yield from _arrays(_Array(inner, tasks))
+
+
+def arrays_of(task: Task, where: str) -> Iterator[tuple[str, list[Task]]]:
+    """The arrays of tasks that a task holds, each with its path, in document order."""
+    for case, tasks in task.decision_cases.items():
+        yield joined(where, ["decisionCases", case]), tasks
+    yield f"{where}.defaultCase", task.default_case
+    for index, branch in enumerate(task.fork_tasks):
+        yield f"{where}.forkTasks[{index}]", branch
+    yield f"{where}.loopOver", task.loop_over
 
 
 def _refs(arrays: list[_Array]) -> set[str]:

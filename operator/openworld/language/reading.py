@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Protocol, TypeVar, Union, get_args, get_origin
 
 import orjson
 from pydantic import BaseModel, ValidationError
@@ -47,6 +47,18 @@ _TYPES = {
 }
 
 
+class Located(Protocol):
+    """Something that is wrong, and where."""
+
+    @property
+    def path(self) -> str:
+        """Where: `spec.tasks[2].name`."""
+
+    @property
+    def message(self) -> str:
+        """What is wrong there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """Something wrong with a definition: where (`spec.tasks[2].name`), and what to do about it."""
@@ -55,11 +67,16 @@ class Finding:
     message: str
 
 
+def told(problems: Iterable[Located]) -> str:
+    """Problems as one text, each with its place; empty when there are none."""
+    return "; ".join(f"{problem.path}: {problem.message}" for problem in problems)
+
+
 class InvalidResource(ValueError):
     """A document that is not the resource it should be; `findings` says why, one by one."""
 
     def __init__(self, findings: tuple[Finding, ...]) -> None:
-        super().__init__("; ".join(f"{finding.path}: {finding.message}" for finding in findings))
+        super().__init__(told(findings))
         self.findings = findings
 
 
@@ -85,6 +102,12 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     by_lower = {candidate.lower(): candidate for candidate in known}
     close = difflib.get_close_matches(word.lower()[:200], by_lower, n=1, cutoff=0.6)
     return f"; did you mean {by_lower[close[0]]!r}?" if close else ""
+
+
+def kind_of(value: Json) -> str:
+    """What sort of JSON a value is, in a few words."""
+    names = {type(None): "null", bool: "a boolean", str: "a string", list: "a list", dict: "an object"}
+    return names.get(type(value), "a number")
 
 
 def joined(path: str, steps: Iterable[str | int]) -> str:

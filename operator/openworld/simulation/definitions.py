@@ -2,87 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
-from openworld.api import Agent, JsonObject, Policy, ToolCatalog, Workflow
+from openworld.api import JsonObject
 from openworld.engine.needs import Definition, DefinitionKind
-from openworld.governance import compile_problems
-from openworld.language.canonical import digest
-from openworld.language.checks import check_agent, check_catalog, check_policy, check_workflow
-from openworld.language.reading import Finding, InvalidResource, read
+from openworld.engine.validity import definition_of
+from openworld.language.versions import choose, name_of, version_in
 
-
-def _check_policy(policy: Policy) -> list[Finding]:
-    return [*check_policy(policy), *compile_problems(policy)]
-
-
-_KINDS: dict[DefinitionKind, tuple[type[Any], Callable[[Any], list[Finding]]]] = {
-    DefinitionKind.WORKFLOW: (Workflow, check_workflow),
-    DefinitionKind.TOOL_CATALOG: (ToolCatalog, check_catalog),
-    DefinitionKind.POLICY: (Policy, _check_policy),
-    DefinitionKind.AGENT: (Agent, check_agent),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """A definition and what a Workflow is known by besides its object's name."""
-
-    definition: Definition
-    name: str = ""
-    version: int = 1
+_Known = tuple[JsonObject, Definition]
 
 
 class Definitions:
     """Workflows, ToolCatalogs, Policies and Agents by the name of their object."""
 
     def __init__(self) -> None:
-        self._held: dict[tuple[DefinitionKind, str], _Held] = {}
+        self._held: dict[tuple[DefinitionKind, str], _Known] = {}
 
     def put(self, kind: DefinitionKind, name: str, spec: JsonObject) -> Definition:
         """Add or replace an object; returns what the engine will be told of it."""
-        model_type, check = _KINDS[kind]
-        known_as, version = spec.get("name"), spec.get("version", 1)
-        try:
-            model = read(model_type, spec)
-        except InvalidResource as error:
-            definition = Definition(name, None, problem=f"{kind.value} {name!r} is not valid: {error}")
-        else:
-            problem = "; ".join(f"{finding.path}: {finding.message}" for finding in check(model))
-            definition = Definition(
-                name,
-                None if problem else model,
-                digest(model.wire()),
-                f"{kind.value} {name!r} is not valid: {problem}" if problem else "",
-            )
-        self._held[kind, name] = _Held(
-            definition,
-            name=known_as if kind is DefinitionKind.WORKFLOW and isinstance(known_as, str) else "",
-            version=version if isinstance(version, int) else 1,
-        )
+        definition = definition_of(kind.value, name, spec)
+        self._held[kind, name] = (spec, definition)
         return definition
 
     def find(self, kind: DefinitionKind, name: str, version: int | None = None) -> Definition:
-        """The definition of that name. A Workflow: by `spec.name` or else its object's name, the
-        latest version unless one is asked for."""
+        """The definition of that name; of a Workflow, the latest version unless one is asked for."""
+        problem = f"{kind.value} {name!r} does not exist"
         if kind is DefinitionKind.WORKFLOW:
-            held = self._workflow(name, version)
+            definition, problem = choose(name, version, self._workflows(name))
         else:
-            held = self._held.get((kind, name))
-        if held is not None:
-            return held.definition
-        wanted = f"{kind.value} {name!r}" + (f" version {version}" if version is not None else "")
-        return Definition(name, None, problem=f"{wanted} does not exist", missing=True)
+            definition = self._held.get((kind, name), (None, None))[1]
+        return definition or Definition(name, None, problem=problem, missing=True)
 
-    def _workflow(self, name: str, version: int | None) -> _Held | None:
-        workflows = [
-            (object_name, held)
-            for (kind, object_name), held in self._held.items()
-            if kind is DefinitionKind.WORKFLOW
+    def _workflows(self, name: str) -> list[tuple[int, str, Definition]]:
+        return [
+            (version_in(spec), object_name, definition)
+            for (kind, object_name), (spec, definition) in self._held.items()
+            if kind is DefinitionKind.WORKFLOW and name_of(object_name, spec) == name
         ]
-        named = [held for object_name, held in workflows if (held.name or object_name) == name]
-        named = named or [held for object_name, held in workflows if object_name == name]
-        fitting = [held for held in named if version is None or held.version == version]
-        return max(fitting, key=lambda held: held.version, default=None)
+
+    def reference_to(self, name: str) -> JsonObject:
+        """How the Workflow of an object's name is referred to, where none is called so itself."""
+        spec, _ = self._held.get((DefinitionKind.WORKFLOW, name), ({}, None))
+        if not spec or self._workflows(name):
+            return {"name": name}
+        return {"name": name_of(name, spec), "version": version_in(spec)}

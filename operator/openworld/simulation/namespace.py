@@ -39,13 +39,12 @@ from openworld.engine.needs import (
     NeedDefinition,
     ScriptAnswer,
 )
-from openworld.engine.outside import Desired, DesiredChild
+from openworld.engine.outside import Desired, DesiredChild, spec_of_child
 from openworld.engine.projection import project
 from openworld.engine.recover import recover
 from openworld.engine.state import Identity, State
 from openworld.language.evaluators import ScriptError, evaluate
 
-from .children import spec_of_child
 from .definitions import Definitions
 from .executions import Origin, SimulatedExecution
 
@@ -123,7 +122,8 @@ class Namespace:
             "suspend": suspend,
         }
         if isinstance(workflow, str):
-            spec["workflowRef"] = {"name": workflow} | ({"version": version} if version else {})
+            named = self.definitions.reference_to(workflow)
+            spec["workflowRef"] = named | ({"version": version} if version else {})
         else:
             spec["workflow"] = workflow
         created = self._create(Execution.model_validate(spec), None)
@@ -317,7 +317,7 @@ class Namespace:
 
     def _answer(self, need: Need) -> Answer:
         if isinstance(need, NeedDefinition):
-            return self.definitions.find(need.kind, need.name, getattr(need, "version", None))
+            return self.definitions.find(need.kind, need.name, need.version)
         if isinstance(need, NeedAccess):
             return self._may_use(need.service_account, need.tool)
         if isinstance(need, NeedChild):
@@ -365,7 +365,16 @@ class Namespace:
             execution.is_due = True
             return
         try:
-            spec = spec_of_child(execution, child)
+            by = execution.identity.spec
+            spec = Execution.model_validate(
+                spec_of_child(
+                    child,
+                    name=execution.name,
+                    uid=execution.uid,
+                    requested_by=by.requested_by,
+                    service_account_name=by.service_account_name,
+                )
+            )
         except ValidationError as error:
             execution.facts.append(JobEnded(self.fact_id(), child.seq, Ending.REFUSED, str(error)))
             execution.is_due = True

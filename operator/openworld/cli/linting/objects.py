@@ -8,11 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from openworld.api import API_VERSION, GROUP, Execution, Signal, TaskResult
+from openworld.api import API_VERSION, GROUP, Signal, TaskResult
 from openworld.cli.documents import Document
-from openworld.controller.validity import assess
-from openworld.kube.resources import AGENTS, POLICIES, TOOL_CATALOGS, WORKFLOWS, Resource
-from openworld.language.checks import check_workflow
+from openworld.engine.validity import assess
 from openworld.language.reading import Finding, InvalidResource, joined, read, suggestion
 
 from .problem import Object, Problem, named
@@ -23,9 +21,9 @@ _LONGEST_NAME = 253
 Judged = tuple[BaseModel | None, list[Finding]]
 
 
-def _definition(resource: Resource) -> Callable[[Any], Judged]:
+def _assessed(kind: str) -> Callable[[Any], Judged]:
     def judge(body: Any) -> Judged:
-        assessed = assess(resource, body)
+        assessed = assess(kind, body.get("spec") or {})
         return assessed.model, list(assessed.findings)
 
     return judge
@@ -38,18 +36,8 @@ def _plain(model: type[BaseModel]) -> Callable[[Any], Judged]:
     return judge
 
 
-def _execution(body: Any) -> Judged:
-    execution = read(Execution, body.get("spec") or {})
-    inline = execution.workflow
-    return execution, check_workflow(inline, "spec.workflow") if inline is not None else []
-
-
 _KINDS: dict[str, Callable[[Any], Judged]] = {
-    "Workflow": _definition(WORKFLOWS),
-    "ToolCatalog": _definition(TOOL_CATALOGS),
-    "Policy": _definition(POLICIES),
-    "Agent": _definition(AGENTS),
-    "Execution": _execution,
+    **{kind: _assessed(kind) for kind in ("Workflow", "ToolCatalog", "Policy", "Agent", "Execution")},
     "Signal": _plain(Signal),
     "TaskResult": _plain(TaskResult),
 }

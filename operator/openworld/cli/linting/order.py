@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from openworld.api import Task
 from openworld.api.meta import Json
+from openworld.language.checks import arrays_of
 from openworld.language.expressions import ExpressionError, references
 from openworld.language.reading import Finding, joined, under
 
@@ -56,9 +57,5 @@ def _refs(tasks: Sequence[Task], path: str, start: int = 0) -> dict[str, str]:
 
 
 def _arrays(task: Task, where: str) -> Iterator[tuple[Sequence[Task], str]]:
-    """The arrays within a task, and where they stand."""
-    for case, inner in task.decision_cases.items():
-        yield inner, joined(where, ["decisionCases", case])
-    yield task.default_case, f"{where}.defaultCase"
-    for branch, inner in enumerate(task.fork_tasks):
-        yield inner, f"{where}.forkTasks[{branch}]"
+    """The arrays within a task, and where they stand; not a loop's, whose tasks have run when it goes on."""
+    return ((inner, at) for at, inner in arrays_of(task, where) if inner is not task.loop_over)

@@ -11,7 +11,8 @@ from fnmatch import fnmatchcase
 
 from openworld.api import Agent, Execution, Policy, Task, TaskType, Tool, ToolCatalog, Workflow
 from openworld.api.policy import Scope
-from openworld.language.reading import joined, suggestion, under
+from openworld.language.checks import arrays_of
+from openworld.language.reading import suggestion, under
 from openworld.language.schemas import violations
 
 from .binding import unmatched
@@ -198,12 +199,8 @@ def _tasks(tasks: list[Task], path: str) -> Iterator[tuple[str, Task]]:
     for index, task in enumerate(tasks):
         where = f"{path}[{index}]"
         yield where, task
-        for case, inner in task.decision_cases.items():
-            yield from _tasks(inner, joined(where, ["decisionCases", case]))
-        yield from _tasks(task.default_case, f"{where}.defaultCase")
-        for branch, inner in enumerate(task.fork_tasks):
-            yield from _tasks(inner, f"{where}.forkTasks[{branch}]")
-        yield from _tasks(task.loop_over, f"{where}.loopOver")
+        for below, inner in arrays_of(task, where):
+            yield from _tasks(inner, below)
 
 
 def _unknown_tool(name: str, tools: dict[str, Tool]) -> str:

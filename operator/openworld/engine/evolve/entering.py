@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from openworld.api import JsonObject, Task, TaskStatus, TaskType
-from openworld.engine.scopes import close_if_done, iteration_of, open_scope
+from openworld.engine.scopes import close_if_done, iteration_of, open_scope, origin_of
 from openworld.engine.state import Scope, State, TaskState
 
 from .loops import keep_iteration
@@ -30,12 +30,7 @@ def enter(state: State, event: JsonObject, status: TaskStatus) -> TaskState:
             around.entered.append(ref)
             state.latest[ref.removesuffix(scope.suffix)] = ref
         state.known_tasks += 1
-        if scope.compensates:
-            task.origin = {"compensates": scope.compensates}
-        elif scope.proposal_id:
-            task.origin = {"proposal": scope.proposal_id, "item": scope.items[ref]}
-        else:
-            task.origin = {"definition": state.workflow_name or "inline"}
+        task.origin = origin_of(state, scope, ref)
     return task
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from openworld.api import JsonObject
-from openworld.engine.scopes import open_scope, suffixed
+from openworld.engine.scopes import open_scope, outwards, suffixed
 from openworld.engine.state import Scope, State, TaskState
 from openworld.ledger import EventType
 
@@ -55,21 +55,13 @@ def _drop_iteration(state: State, task: TaskState, number: int) -> None:
     """Let go of an iteration that the loop does not keep: its tasks and scopes, not its events."""
     task.output.pop(str(number), None)
     gone = iteration_id(task.ref, number)
-    for scope_id in [each.id for each in state.scopes.values() if _is_within(state, each, gone)]:
-        scope = state.scopes[scope_id]
+    within = [
+        scope for scope in state.scopes.values() if any(each.id == gone for each in outwards(state, scope))
+    ]
+    for scope in within:
         for definition in scope.tasks:
             dropped = state.tasks.pop(definition.task_reference_name, None)
             if dropped is not None:
                 for seq in (*dropped.earlier, dropped.seq):
                     state.by_seq.pop(seq, None)
-    for scope_id in [each.id for each in state.scopes.values() if _is_within(state, each, gone)]:
-        del state.scopes[scope_id]
-
-
-def _is_within(state: State, scope: Scope, outer: str) -> bool:
-    inner: Scope | None = scope
-    while inner is not None:
-        if inner.id == outer:
-            return True
-        inner = state.scopes.get(inner.parent) if inner.parent is not None else None
-    return False
+        del state.scopes[scope.id]

@@ -9,6 +9,7 @@ from openworld.api import Json, JsonObject, Task, TaskType
 from openworld.engine.decide import Pass
 from openworld.engine.endings import fail_task
 from openworld.engine.state import Scope, TaskState
+from openworld.language.reading import kind_of
 from openworld.ledger import EventType
 
 from .kind import TaskKind
@@ -72,13 +73,13 @@ def _listed(definition: Task, task_input: JsonObject) -> list[JsonObject]:
     tasks = task_input.get(list_name)
     inputs = task_input.get(map_name) or {}
     if not isinstance(tasks, list):
-        raise ValueError(f"inputParameters.{list_name} must be a list of tasks, and is {_kind(tasks)}")
+        raise ValueError(f"inputParameters.{list_name} must be a list of tasks, and is {kind_of(tasks)}")
     if not isinstance(inputs, dict):
-        raise ValueError(f"inputParameters.{map_name} must map refs to inputs, and is {_kind(inputs)}")
+        raise ValueError(f"inputParameters.{map_name} must map refs to inputs, and is {kind_of(inputs)}")
     items = []
     for task in tasks:
         if not isinstance(task, dict):
-            raise ValueError(f"inputParameters.{list_name} holds {_kind(task)} where a task belongs")
+            raise ValueError(f"inputParameters.{list_name} holds {kind_of(task)} where a task belongs")
         item = dict(task)
         ref = item.get("taskReferenceName", item.get("ref"))
         given = inputs.get(ref) if isinstance(ref, str) else None
@@ -93,7 +94,7 @@ def _listed(definition: Task, task_input: JsonObject) -> list[JsonObject]:
 def _alike(definition: Task, task_input: JsonObject) -> list[JsonObject]:
     inputs = task_input["forkTaskInputs"]
     if not isinstance(inputs, list):
-        raise ValueError(f"inputParameters.forkTaskInputs must be a list, and is {_kind(inputs)}")
+        raise ValueError(f"inputParameters.forkTaskInputs must be a list, and is {kind_of(inputs)}")
     workflow, name = task_input.get("forkTaskWorkflow"), task_input.get("forkTaskName")
     kind = task_input.get("forkTaskType") or TaskType.SIMPLE.value
     version = task_input.get("forkTaskWorkflowVersion")
@@ -114,11 +115,6 @@ def _alike(definition: Task, task_input: JsonObject) -> list[JsonObject]:
 
 def _number(version: Json) -> Json:
     return int(version) if isinstance(version, str) and version.isascii() and version.isdigit() else version
-
-
-def _kind(value: object) -> str:
-    names = {type(None): "null", bool: "a boolean", str: "a string", list: "a list", dict: "an object"}
-    return names.get(type(value), "a number")
 
 
 def _literal(value: Json) -> Json:

@@ -6,6 +6,7 @@ from openworld.api import JsonObject, Task
 from openworld.engine.decide import Pass
 from openworld.engine.state import Scope, State, TaskState
 from openworld.engine.timeouts import Expired
+from openworld.language.reading import told
 from openworld.language.schemas import violations
 from openworld.ledger import EventType, rfc3339
 
@@ -49,5 +50,4 @@ def may_not_answer(task: TaskState, by: str) -> str:
 def unfit(task: TaskState, answer: JsonObject) -> str:
     """How an answer breaks the form; empty when it does not."""
     schema = task.definition.human.form_schema if task.definition.human is not None else None
-    broken = violations(schema, answer) if schema is not None else []
-    return "; ".join(f"{v.path}: {v.message}" for v in broken)
+    return told(violations(schema, answer)) if schema is not None else ""

@@ -13,7 +13,7 @@ from openworld.engine.outside import DesiredChild
 from openworld.engine.state import Scope, State, TaskState
 from openworld.language.canonical import canonical
 from openworld.language.checks import check_workflow
-from openworld.language.reading import InvalidResource, read
+from openworld.language.reading import InvalidResource, read, told
 from openworld.ledger import EventType
 
 from .kind import TaskKind
@@ -96,7 +96,7 @@ def _inline(p: Pass, scope: Scope, parameter: SubWorkflowParam) -> JsonObject:
         raise ValueError(str(error)) from None
     findings = check_workflow(workflow, path="workflowDefinition")
     if findings:
-        raise ValueError("; ".join(f"{finding.path}: {finding.message}" for finding in findings))
+        raise ValueError(told(findings))
     around = p.state.workflow
     definition = {key: value for key, value in workflow.wire().items() if key != "policyRef"}
     definition["name"] = workflow.name or parameter.name

@@ -8,7 +8,7 @@ from openworld.api import JsonObject, TaskType, Tool
 from openworld.governance.item import Item
 from openworld.governance.question import CatalogSource, Question
 from openworld.governance.verdict import Check, Denial
-from openworld.language.reading import suggestion
+from openworld.language.reading import suggestion, told
 from openworld.language.schemas import violations
 
 
@@ -64,5 +64,5 @@ def _fits(tool: Tool, value: JsonObject, *, provisional: bool) -> Denial | None:
     broken = violations(tool.input_schema, value)
     if not broken:
         return None
-    text = "; ".join(f"{violation.path}: {violation.message}" for violation in broken)
-    return Denial(Check.CATALOG, "input-schema", f"input of {tool.name!r} does not fit its schema: {text}")
+    reason = f"input of {tool.name!r} does not fit its schema: {told(broken)}"
+    return Denial(Check.CATALOG, "input-schema", reason)

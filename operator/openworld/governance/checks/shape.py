@@ -19,7 +19,7 @@ from openworld.governance.question import Question
 from openworld.governance.verdict import Check, Denial
 from openworld.language.canonical import canonical
 from openworld.language.expressions import ExpressionError, references
-from openworld.language.reading import suggestion
+from openworld.language.reading import kind_of, suggestion
 
 MOST_ITEMS = 1000
 DEEPEST = 32
@@ -57,9 +57,9 @@ def read(question: Question, raw: Json) -> Proposal | str:
     if intent is not None and intent not in INTENTS:
         return f"intent must be one of {', '.join(INTENTS)}, or left out"
     if not isinstance(tasks, list):
-        return f"tasks must be a list, and is {_kind(tasks)}"
+        return f"tasks must be a list, and is {kind_of(tasks)}"
     if "output" in raw and not isinstance(output, dict):
-        return f"output must be an object, and is {_kind(output)}"
+        return f"output must be an object, and is {kind_of(output)}"
     if not isinstance(raw.get("atomic", False), bool):
         return "atomic must be true or false"
     if not isinstance(raw.get("rationale", ""), str):
@@ -92,7 +92,7 @@ def _unreadable(question: Question, raw: Json) -> str:
     if problem:
         return problem
     if not isinstance(raw, dict):
-        return f"a proposal is an object, and this is {_kind(raw)}"
+        return f"a proposal is an object, and this is {kind_of(raw)}"
     size = len(canonical(raw))
     if size > question.most_bytes:
         return f"it has {size} bytes, the limit is {question.most_bytes}"
@@ -141,7 +141,7 @@ def _items(question: Question, tasks: list[Json], *, sequence: bool) -> Proposal
 
 def _item(question: Question, index: int, raw: Json, refs: list[str]) -> Item | Denial:
     if not isinstance(raw, dict):
-        return _no("item", f"an item is an object, and this is {_kind(raw)}")
+        return _no("item", f"an item is an object, and this is {kind_of(raw)}")
     fields = dict(raw)
     for long, short in LONG_KEYS.items():
         if long in fields:
@@ -165,7 +165,7 @@ def _item(question: Question, index: int, raw: Json, refs: list[str]) -> Item | 
         return _no("type", f"tasks of type {kind} cannot be proposed; tools and {', '.join(PROPOSABLE)} can")
     given = fields.get("input", {})
     if not isinstance(given, dict):
-        return _no("input", f"input must be an object, and is {_kind(given)}")
+        return _no("input", f"input must be an object, and is {kind_of(given)}")
     optional = fields.get("optional", False)
     if not isinstance(optional, bool):
         return _no("optional", "optional must be true or false")
@@ -343,8 +343,3 @@ def _in_cycles(items: list[Item]) -> set[int]:
 
 def _no(rule: str, reason: str) -> Denial:
     return Denial(Check.SHAPE, rule, reason)
-
-
-def _kind(value: Json) -> str:
-    names = {type(None): "null", bool: "a boolean", str: "a string", list: "a list", dict: "an object"}
-    return names.get(type(value), "a number")
