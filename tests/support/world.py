@@ -71,6 +71,7 @@ class World:
         self.others: set[str] = set()
         self.children_now: dict[int, Child] = {}
         self.events: list[dict[str, Any]] = []
+        self.payloads: dict[str, Any] = {}
         self._facts = 0
         execution = Execution.model_validate(
             {"workflowRef": {"name": "main"}, "requestedBy": "alice@example.com", **spec}
@@ -121,16 +122,18 @@ class World:
             assert not needs & answers.keys(), "an answered need was asked again"
             answers |= {need: self._answer(need) for need in needs}
         self.events += decision.events
+        self.payloads |= decision.payloads
         self.last_pass = decision
         if decision.is_full:
             return self.step()
         if self.events:
             status = json.loads(json.dumps(project(self.state, self.events)))
-            again = recover(self.identity, status)
+            again = recover(self.identity, status, payloads=self.payloads)
             assert again == self.state, "fold(events) differs from the live state"
             assert project(again, self.events) == project(self.state, self.events)
-            stored = json.loads(json.dumps(snapshot.take(self.state), sort_keys=True))
-            assert snapshot.restore(self.identity, stored) == self.state, "a snapshot is not the state"
+            taken, large = snapshot.take(self.state)
+            stored = json.loads(json.dumps(taken, sort_keys=True))
+            assert snapshot.restore(self.identity, stored, large) == self.state, "a snapshot is not the state"
         return self
 
     def advance(self, seconds: float) -> World:

@@ -132,7 +132,7 @@ class Reconciler:
             decision = await self._decide(loaded, seen)
             if decision.events:
                 written_at = self._monotonic()
-                loaded = await self._recorder.record(loaded, decision.state, decision.events)
+                loaded = await self._recorder.record(loaded, decision)
         except TooLarge as error:
             decision, loaded = await self._end(key, f"LedgerFull: {error.message}")
         except UndecidableError as error:
@@ -176,7 +176,7 @@ class Reconciler:
         decision.take([fact])
         decision.run({})
         if decision.events:
-            loaded = await self._recorder.record(loaded, decision.state, decision.events)
+            loaded = await self._recorder.record(loaded, decision)
         return decision, loaded
 
     async def _load(self, key: ObjectKey) -> Loaded | None:

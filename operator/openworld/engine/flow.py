@@ -16,6 +16,7 @@ from openworld.ledger import EventType, rfc3339
 from . import compensation, governed, tasks
 from .decide import Pass, resolved
 from .endings import (
+    INPUT_LIMIT_BYTES,
     fail_execution,
     fail_task,
     final_output,
@@ -316,7 +317,7 @@ def start(p: Pass, scope: Scope, definition: Task) -> None:
     except (ExpressionError, NotCanonical) as error:
         fail_task(p, ref, scope, f"InvalidInput: {error}", terminal=True)
         return
-    problem = unrecordable(task_input)
+    problem = unrecordable(task_input, INPUT_LIMIT_BYTES)
     if problem:
         fail_task(p, ref, scope, f"InvalidInput: the input {problem}", terminal=True)
         return

@@ -301,6 +301,7 @@ class Namespace:
                 raise NeverSettlesError(f"a decision asks again for what it was told: {needs}")
             answers |= {need: self._answer(need) for need in needs}
         execution.events += decision.events
+        execution.payloads |= decision.payloads
         execution.refused += decision.refused
         if self._check and decision.events:
             _compare(execution)
@@ -431,7 +432,7 @@ class Namespace:
 
 def _compare(execution: SimulatedExecution) -> None:
     status: JsonObject = orjson.loads(orjson.dumps(project(execution.state, execution.events)))
-    again = recover(execution.identity, status)
+    again = recover(execution.identity, status, payloads=execution.payloads)
     if again != execution.state:
         raise DivergedError(f"{execution.name}: the state differs from the fold of its events")
     if project(again, execution.events) != project(execution.state, execution.events):

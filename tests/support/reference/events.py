@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from openworld.api import JsonObject
-from openworld.ledger import EventType
+from openworld.ledger import INLINE_BYTES, EventType
 from openworld.ledger.events import FINAL
 
 from . import runs
@@ -158,8 +158,12 @@ _INTRO = f"""# Events of the ledger
 {GENERATED}
 
 The ledger is the record of a run: `status.ledger.events` of an Execution, and the `events` of its LedgerSegments where older ones have been
-sealed. Each event is an object. `openworld ledger NAME` tells it as a story, `openworld ledger NAME --verify` recomputes the hashes. The list of
-types is closed, and nothing is ever removed from it. A field that does not apply is absent.
+sealed. Each event is an object. `openworld ledger NAME` tells it as a story; the operator recomputes all hashes whenever it reads a
+record. The list of types is closed, and nothing is ever removed from it. A field that does not apply is absent.
+
+A field whose value is an object or a list of more than {INLINE_BYTES // 1024} KiB is not in the event: `payloads` has it, with the `digest` (SHA-256 of its canonical
+JSON) and the `bytes` of the value, which is the `payload` of a LedgerSegment. The event's hash covers the digest, and so the value.
+`openworld ledger NAME -o json --payloads` writes values out. Below, every field stands where its value would.
 """
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 

@@ -130,7 +130,7 @@ def _limits() -> list[tuple[str, str]]:
         ("nodes that a path matches", f"{paths.MAX_MATCHES}"),
         ("recursive descents (`..`) in a path", f"{paths._MAX_DESCENTS}"),
         ("commas in a path", f"{paths._MAX_COMMAS}"),
-        ("the input of a task, resolved", _bytes(endings.PAYLOAD_LIMIT_BYTES)),
+        ("the input of a task, resolved", _bytes(endings.INPUT_LIMIT_BYTES)),
         ("nesting of a task's input", f"{canonical.MAX_DEPTH - endings.HEADROOM_LEVELS} levels"),
         ("all variables of a run", _bytes(set_variable.VARIABLES_LIMIT_BYTES)),
         ("the output of a run", _bytes(endings.PAYLOAD_LIMIT_BYTES)),

@@ -30,7 +30,7 @@ def ledgers() -> list[list[JsonObject]]:
         _compensations(),
         _proposals_from_data(),
     ]
-    return [execution.events for namespace in namespaces for execution in namespace.executions]
+    return [execution.whole_events for namespace in namespaces for execution in namespace.executions]
 
 
 def _tool(name: str, effect: str = "Read", **more: Any) -> JsonObject:
@@ -375,7 +375,7 @@ def _compensations() -> Namespace:
         made.report(run, "call__undo", ReportStatus.FAILED_WITH_TERMINAL_ERROR, reason="gone")
     large = _CALL | {"compensation": {"tool": "lookup", "input": {"of": "${output.text}" * 20}}}
     run = _run(made, large, {"ref": "wait", "type": "WAIT"})
-    made.report(run, "call", output={"text": "x" * 20_000})
+    made.report(run, "call", output={"text": "x" * 52_000})
     run = _run(made, call, {"ref": "wait", "type": "WAIT"}, timeoutSeconds=30)
     made.report(run, "call", output={"n": 1})
     made.advance(31)

@@ -211,7 +211,7 @@ def _tell(session: Session, execution: SimulatedExecution) -> None:
     from openworld.cli.telling import print_line
 
     # Without the uid: there are no Jobs whose logs a failure could point to.
-    for line in Story().tell_all(execution.events):
+    for line in Story().tell_all(execution.whole_events):
         print_line(session, line)
 
 
@@ -226,7 +226,7 @@ def _document(namespace: Namespace, run: SimulatedExecution) -> JsonObject:
                 "name": execution.name,
                 "startedBy": execution.origin.execution.name if execution.origin else None,
                 "phase": execution.state.phase.value,
-                "events": execution.events,
+                "events": execution.whole_events,
             }
             for execution in namespace.executions
         ],
