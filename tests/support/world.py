@@ -20,11 +20,13 @@ from openworld.engine.needs import (
     Child,
     Definition,
     DefinitionKind,
+    Environment,
     Need,
     NeedAccess,
     NeedChild,
     NeedClaim,
     NeedDefinition,
+    NeedEnvironment,
     NeedScript,
     ScriptAnswer,
 )
@@ -72,6 +74,7 @@ class World:
         self.children_now: dict[int, Child] = {}
         self.events: list[dict[str, Any]] = []
         self.payloads: dict[str, Any] = {}
+        self.env: dict[str, str] = {}
         self._facts = 0
         execution = Execution.model_validate(
             {"workflowRef": {"name": "main"}, "requestedBy": "alice@example.com", **spec}
@@ -101,6 +104,8 @@ class World:
             if spec is None:
                 return Definition(need.name, None, problem=problem, missing=True)
             return Definition(need.name, _MODELS[need.kind].model_validate(spec), digest(spec))
+        if isinstance(need, NeedEnvironment):
+            return Environment(self.env)
         if isinstance(need, NeedAccess):
             return need.tool not in self.denied_tools
         if isinstance(need, NeedChild):

@@ -409,7 +409,9 @@ def test_what_is_too_large_to_record_is_refused_with_size_and_limit() -> None:
     doubled = {"a": "${one.output.v}", "b": "${one.output.v}"}
     w = world({"ref": "one", "type": "a"}, {"ref": "two", "type": "a", "input": doubled}).step()
     w.completes("one", {"v": "x" * 510_000})
-    assert w.state.reason == "task two failed: InvalidInput: the input has 1020015 bytes, the limit is 1000000"
+    assert (
+        w.state.reason == "task two failed: InvalidInput: the input has 1020015 bytes, the limit is 1000000"
+    )
     w = world({"ref": "one", "type": "a"}, outputParameters=doubled).step()
     w.completes("one", {"v": "<" * 100_000})
     assert w.state.reason == "the output has 1200015 bytes, the limit is 1048576"

@@ -79,7 +79,9 @@ class Reconciler:
         self._executions = Executions(client)
         self._observer = Observer(client, world, settings, lambda: guard.since_ms)
         self._claims = Claims(client, now_ms=now_ms)
-        self._answers = Answers(client, world, scripts, self._claims, monotonic=monotonic)
+        self._answers = Answers(
+            client, world, scripts, self._claims, settings.workflow_env, monotonic=monotonic
+        )
         self._recorder = Recorder(client, world)
         self._actor = Actor(
             client, world, self._executions, settings, self.tell, self.wake, monotonic=monotonic

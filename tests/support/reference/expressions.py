@@ -25,6 +25,7 @@ WORKFLOW: dict[str, str] = {
     "version": "its `spec.version`",
     "correlationId": "`spec.correlationId` of the Execution",
     "secrets": "keys of Secrets, as `secrets.NAME.KEY`, in the input of SIMPLE and HTTP: a mark",
+    "env": "what the operator's administrator has set (`workflowEnv` of the chart), as it was when the run began",
     "variables": "the variables as they stand now",
     "parentWorkflowId": "uid of the Execution that waits for this one; null where none does",
     "reasonForIncompletion": "null as long as the run goes on",

@@ -24,6 +24,13 @@ _KINDS = ("Workflow", "ToolCatalog", "Policy", "Agent")
 _SUFFIXES = (".yaml", ".yml", ".json")
 
 
+def _pairs(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    for text in given:
+        if "=" not in text or text.startswith("="):
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE", ctx, param)
+    return dict(text.split("=", 1) for text in given)
+
+
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="FILE|FOLDER…", type=click.Path(path_type=Path))
 @click.option(
@@ -36,6 +43,14 @@ _SUFFIXES = (".yaml", ".yml", ".json")
     metavar="FILE",
     type=click.Path(path_type=Path),
     help="What workers, agents and people do: YAML with tasks, signals and approvals.",
+)
+@click.option(
+    "--env",
+    "env",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=_pairs,
+    help="What ${workflow.env.NAME} is; may be repeated.",
 )
 @click.option(
     "--requested-by",
@@ -55,6 +70,7 @@ def simulate(
     name: str | None,
     given: str,
     mock: Path | None,
+    env: dict[str, str],
     requested_by: str,
     report: Path | None,
     output: str,
@@ -68,7 +84,7 @@ def simulate(
     from openworld.simulation import Actor, Namespace, NoOutcomeError, junit
 
     found = [document for path in paths for document in _documents(path)]
-    namespace = Namespace()
+    namespace = Namespace(env=env)
     workflows = _define(namespace, found)
     script = _with_agents_scripts(_script(mock), found)
     if not workflows:
