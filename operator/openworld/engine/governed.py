@@ -348,6 +348,12 @@ def catalogs(p: Pass, names: list[str]) -> tuple[CatalogSource, ...] | None:
     return tuple(found) if len(found) == len(names) else None
 
 
+def policy_source(found: Definition) -> PolicySource:
+    """A policy as a verdict is asked on it."""
+    model = found.model if isinstance(found.model, Policy) else None
+    return PolicySource(found.name, found.digest, model, found.problem)
+
+
 def policies(p: Pass, also: Policies = ()) -> Policies | None:
     """The policies that bind this execution as they stand now, or None while they are looked up.
 
@@ -359,8 +365,7 @@ def policies(p: Pass, also: Policies = ()) -> Policies | None:
     answer = p.ask(NeedDefinition(DefinitionKind.POLICY, workflow.policy_ref.name))
     if not isinstance(answer, Definition):
         return None
-    model = answer.model if isinstance(answer.model, Policy) else None
-    named = PolicySource(answer.name, answer.digest, model, answer.problem)
+    named = policy_source(answer)
     return (named, *(source for source in also if source.name != named.name))
 
 

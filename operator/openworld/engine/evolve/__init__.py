@@ -14,6 +14,7 @@ from openworld.language.canonical import canonical
 from openworld.ledger import EventType, epoch_ms
 
 from . import compensation, proposals, tasks
+from .entering import definition_of
 from .loops import iteration_id
 from .registry import HANDLERS
 from .runs import BY_SPEC
@@ -40,4 +41,4 @@ def fold(state: State, events: Iterable[JsonObject]) -> State:
     return state
 
 
-__all__ = ["BY_SPEC", "compensation", "evolve", "fold", "iteration_id", "proposals", "tasks"]
+__all__ = ["BY_SPEC", "compensation", "definition_of", "evolve", "fold", "iteration_id", "proposals", "tasks"]
