@@ -9,7 +9,7 @@ from pathlib import Path
 from openworld.api import API_VERSION, JsonObject
 from openworld.engine.needs import Definition, DefinitionKind
 
-from .documents import Document, UnreadableError, documents
+from .documents import Dialect, Document, UnreadableError, documents
 from .errors import CliError
 
 _SUFFIXES = (".yaml", ".yml", ".json")
@@ -52,11 +52,11 @@ def write_text(file: Path, text: str) -> None:
         raise CliError(f"{file} cannot be written: {error.strerror or error}") from None
 
 
-def documents_in(paths: Iterable[Path]) -> Iterator[Document]:
+def documents_in(paths: Iterable[Path], dialect: Dialect = Dialect.KUBERNETES) -> Iterator[Document]:
     """The documents of files and folders, each file once. Raises CliError."""
     for file in dict.fromkeys(file for path in paths for file in files_in(path)):
         try:
-            yield from documents(str(file), read_text(file))
+            yield from documents(str(file), read_text(file), dialect)
         except UnreadableError as error:
             raise CliError(f"{file}:{error.line}: is not YAML: {error}") from None
 
