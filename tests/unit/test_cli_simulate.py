@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -13,16 +12,11 @@ import yaml
 from click.testing import CliRunner, Result
 
 from openworld.cli.app import cli
+from tests.support.guides import blocks
 from tests.support.world import tool
 
 REPOSITORY = Path(__file__).parents[2]
 GUIDE = REPOSITORY / "docs/guides/simulate.md"
-
-
-def blocks() -> list[str]:
-    """The blocks of code of the guide, in order."""
-    found = re.findall(r"(?:^    .*\n(?:\n(?=    ))?)+", GUIDE.read_text(), re.MULTILINE)
-    return [re.sub(r"^    ", "", block, flags=re.MULTILINE) for block in found]
 
 
 def simulate(folder: Path, *arguments: str, mock: dict[str, Any] | None = None) -> Result:
@@ -49,7 +43,7 @@ def write(folder: Path, *tasks: dict[str, Any], **spec: Any) -> Path:
 
 
 def test_the_guides_example_is_what_happens(tmp_path: Path) -> None:
-    objects, mock, command, story = blocks()[:4]
+    objects, mock, command, story = blocks(GUIDE)[:4]
     (tmp_path / "refund.yaml").write_text(objects)
     (tmp_path / "mock.yaml").write_text(mock)
     assert command == 'openworld simulate refund.yaml --input \'{"order": "A-1"}\' --mock mock.yaml\n'
@@ -62,9 +56,9 @@ def test_the_guides_example_is_what_happens(tmp_path: Path) -> None:
 
 
 def test_the_person_who_says_no_in_the_guide_ends_the_run(tmp_path: Path) -> None:
-    objects, mock = blocks()[:2]
+    objects, mock = blocks(GUIDE)[:2]
     (tmp_path / "flow.yaml").write_text(objects)
-    script = yaml.safe_load(mock) | yaml.safe_load(blocks()[4])
+    script = yaml.safe_load(mock) | yaml.safe_load(blocks(GUIDE)[4])
     del script["approvals"]
     result = simulate(tmp_path, "--input", '{"order": "A-1"}', mock=script)
     assert result.exit_code == 1

@@ -9,9 +9,12 @@ from enum import StrEnum
 
 from pydantic import Field, field_validator
 
-from .meta import Condition, SomeSeconds, Strict, ToolName
+from .meta import GROUP, Condition, SomeSeconds, Strict, ToolName
 from .toolcatalog import Effect
 from .workflow import TaskType
+
+#: The label of a policy that binds every execution, whether its workflow names it or not.
+MANDATORY = f"{GROUP}/mandatory"
 
 
 class Mode(StrEnum):

@@ -29,6 +29,7 @@ VERBS = {
     "lint": ("lint", "Check definitions offline."),
     "import": ("import_", "Turn Conductor's definitions into objects."),
     "simulate": ("simulate", "Run a workflow offline, with scripted results."),
+    "policy": ("policy", "Judge proposals against policy files, offline: policy test."),
     "completion": ("completion", "Print the shell's completion script."),
     "version": ("version", "Print the version."),
     "help": ("help_", "Print this, or the help of a verb."),

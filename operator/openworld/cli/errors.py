@@ -29,3 +29,9 @@ class ExistsError(CliError):
 
 class ForbiddenError(CliError):
     """The caller lacks a right."""
+
+
+class UnusableError(CliError):
+    """What was given cannot be used: for verbs whose exit code 1 says something else."""
+
+    exit_code = 2

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from openworld.api import JsonObject
 from openworld.api.meta import Json
 from openworld.controller.names import payload_name, segment_name
 from openworld.language.canonical import digest
 from openworld.ledger import join, named_in
 
-from .cluster import Cluster
 from .errors import CliError, MissingError
-from .kinds import LEDGER_SEGMENTS
+from .kinds import LEDGER_SEGMENTS, Kind
+
+
+class Objects(Protocol):
+    """Where objects are read: a cluster, or files."""
+
+    def get(self, kind: Kind, name: str) -> JsonObject:
+        """The object of that name. Raises MissingError."""
 
 
 class History:
     """Reads each segment once; segments never change."""
 
-    def __init__(self, cluster: Cluster, *, whole: bool = True) -> None:
+    def __init__(self, objects: Objects, *, whole: bool = True) -> None:
         """`whole`: events have their large values, which the record keeps apart, in place of the digests."""
-        self._cluster = cluster
+        self._objects = objects
         self._is_whole = whole
         self._events: list[list[JsonObject]] = []
         self._payloads: dict[str, Json] = {}
@@ -31,7 +39,7 @@ class History:
         for index in range(len(self._events), ledger.get("segments") or 0):
             name = segment_name(metadata["name"], metadata["uid"], index)
             try:
-                segment = self._cluster.get(LEDGER_SEGMENTS, name)
+                segment = self._objects.get(LEDGER_SEGMENTS, name)
             except MissingError:
                 raise CliError(f"the ledger is not whole: its segment {name} is missing") from None
             self._events.append(segment["spec"]["events"])
@@ -62,7 +70,7 @@ class History:
             return self._payloads[known_as]
         name = payload_name(metadata["name"], metadata["uid"], known_as)
         try:
-            segment = self._cluster.get(LEDGER_SEGMENTS, name)
+            segment = self._objects.get(LEDGER_SEGMENTS, name)
         except MissingError:
             raise CliError(f"the ledger is not whole: its segment {name} is missing") from None
         value = (segment["spec"].get("payload") or {}).get("value")

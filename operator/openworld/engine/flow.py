@@ -324,17 +324,8 @@ def _start_ready(p: Pass) -> None:
 def start(p: Pass, scope: Scope, definition: Task) -> None:
     """Start one task: resolve its input, have it judged, record it, and let its type go on."""
     ref = definition.task_reference_name
-    existing = p.state.tasks.get(ref)
     try:
-        authored = _authored_input(definition)
-        named = secret_keys.named_in(authored) if not scope.proposed else []
-        if existing is not None and existing.gate is not None:
-            task_input = existing.input
-        elif ref in p.state.given_inputs:
-            task_input = p.state.given_inputs[ref]
-        else:
-            task_input = resolved(authored, p.state, scope, secret_keys.view(named))
-        secrets = secret_keys.places(authored, task_input, named)
+        task_input, secrets = final_input(p.state, scope, definition)
     except (ExpressionError, NotCanonical) as error:
         fail_task(p, ref, scope, f"InvalidInput: {error}", terminal=True)
         return
@@ -342,16 +333,16 @@ def start(p: Pass, scope: Scope, definition: Task) -> None:
     if problem:
         fail_task(p, ref, scope, f"InvalidInput: the input {problem}", terminal=True)
         return
-    if named and not _may_use_secrets(p, scope, ref, secrets):
+    if secrets and not _may_use_secrets(p, scope, ref, secrets):
         return
     named_by_data = definition.type is TaskType.DYNAMIC
     if named_by_data:
-        becomes = _named(definition, task_input)
+        becomes = named(definition, task_input)
         if isinstance(becomes, str):
             fail_task(p, ref, scope, f"InvalidInput: {becomes}", terminal=True)
             return
         definition = becomes
-    if existing is None and definition.when:
+    if ref not in p.state.tasks and definition.when:
         if definition.type in tasks.WITH_JOB and not governed.has_capacity(p):
             return
         if not conditions.is_met(p, scope, definition, task_input):
@@ -392,12 +383,30 @@ def start(p: Pass, scope: Scope, definition: Task) -> None:
     kind.follow(p, p.state.tasks[ref])
 
 
+def final_input(state: State, scope: Scope, definition: Task) -> tuple[JsonObject, list[JsonObject]]:
+    """The input that a task starts with, and the places of secrets in it.
+
+    Raises ExpressionError or NotCanonical where it has none.
+    """
+    ref = definition.task_reference_name
+    existing = state.tasks.get(ref)
+    authored = _authored_input(definition)
+    secrets = secret_keys.named_in(authored) if not scope.proposed else []
+    if existing is not None and existing.gate is not None:
+        task_input = existing.input
+    elif ref in state.given_inputs:
+        task_input = state.given_inputs[ref]
+    else:
+        task_input = resolved(authored, state, scope, secret_keys.view(secrets))
+    return task_input, secret_keys.places(authored, task_input, secrets)
+
+
 def _authored_input(definition: Task) -> JsonObject:
     """The input as its author wrote it; where an EVENT goes is part of it, so that it is judged and shown."""
     return definition.input_parameters | ({"sink": definition.sink} if definition.sink else {})
 
 
-def _named(definition: Task, task_input: JsonObject) -> Task | str:
+def named(definition: Task, task_input: JsonObject) -> Task | str:
     """What a DYNAMIC task runs as, or why it cannot: a tool, or a type that its input says all of."""
     parameter = definition.dynamic_task_name_param
     name = task_input.get(parameter)

@@ -39,6 +39,8 @@ from .needs import Definition, DefinitionKind, NeedAccess, NeedDefinition
 from .scopes import every_ref
 from .state import Scope, TaskState
 
+Policies = tuple[PolicySource, ...]
+
 
 def digest_of(model: Strict) -> str:
     """SHA-256 of a definition's canonical form, as people wrote it."""
@@ -59,11 +61,39 @@ def admit(
     A denied task has failed and a gated one waits for a person when this returns None. What data names
     (DYNAMIC) is bound by policy as a proposal is.
     """
-    if not _must_judge(p, scope, definition, named_by_data=named_by_data):
+    if not must_judge(p, scope, definition, named_by_data=named_by_data):
         return None if p.needs else {}
+    judged = verdict_before_start(p, scope, definition, task_input, named_by_data=named_by_data)
+    if judged is None:
+        return None
+    verdict, task_input = judged
+    item = verdict.items[0]
+    if item.decision is Decision.DENIED:
+        _deny(p, scope, definition.task_reference_name, verdict)
+        return None
+    if item.decision is Decision.NEEDS_APPROVAL and not _is_approved(
+        p, scope, item, verdict, task_input, secrets or []
+    ):
+        return None
+    return {"input": task_input, **_tool_data(p, item)}
+
+
+def verdict_before_start(
+    p: Pass,
+    scope: Scope,
+    definition: Task,
+    task_input: JsonObject,
+    *,
+    named_by_data: bool = False,
+    also: Policies = (),
+) -> tuple[Verdict, JsonObject] | None:
+    """The verdict on a task whose input is final, and that input over its tool's template. Records nothing.
+
+    None while something is looked up (`p.needs`). `also` bind beside the policies of the execution.
+    """
     ref = definition.task_reference_name
     suffix = scope.suffix if scope.proposed else ""
-    question = _question(p, scope, proposer=scope.owner or ref, prefix=scope.prefix, suffix=suffix)
+    question = _question(p, scope, proposer=scope.owner or ref, prefix=scope.prefix, suffix=suffix, also=also)
     if question is None:
         return None
     if named_by_data:
@@ -72,17 +102,7 @@ def admit(
         question = replace(question, proposed=False, agent=None)
     task_input = _over_template(question, definition, task_input)
     verdict = judge_task(question, definition, task_input)
-    if not _has_access_answers(p, verdict):
-        return None
-    item = verdict.items[0]
-    if item.decision is Decision.DENIED:
-        _deny(p, scope, ref, verdict)
-        return None
-    if item.decision is Decision.NEEDS_APPROVAL and not _is_approved(
-        p, scope, item, verdict, task_input, secrets or []
-    ):
-        return None
-    return {"input": task_input, **_tool_data(p, item)}
+    return (verdict, task_input) if _has_access_answers(p, verdict) else None
 
 
 def _over_template(question: Question, definition: Task, task_input: JsonObject) -> JsonObject:
@@ -93,16 +113,17 @@ def _over_template(question: Question, definition: Task, task_input: JsonObject)
     return task_input if isinstance(tool, str) else tool.input_template | task_input
 
 
-def _must_judge(p: Pass, scope: Scope, definition: Task, *, named_by_data: bool) -> bool:
+def must_judge(
+    p: Pass, scope: Scope, definition: Task, *, named_by_data: bool = False, also: Policies = ()
+) -> bool:
+    """Whether a task is judged before it starts: tools and what is proposed are, others if policy binds."""
     if definition.type is TaskType.SIMPLE or scope.proposed:
         return True
     if definition.type not in JUDGED:
         return False
-    return named_by_data or p.state.spec.workflow is not None or _binds_all(p)
-
-
-def _binds_all(p: Pass) -> bool:
-    return any(map(_binds_authored, policies(p) or ()))
+    if named_by_data or p.state.spec.workflow is not None:
+        return True
+    return any(map(_binds_authored, policies(p, also) or ()))
 
 
 def _binds_authored(source: PolicySource) -> bool:
@@ -228,15 +249,18 @@ def _sources(verdict: Verdict) -> JsonObject:
     }
 
 
-def judge_proposal(p: Pass, task: TaskState) -> None:
-    """Give the verdict on a proposal that was received, and materialise what it allows."""
+def verdict_on_proposal(p: Pass, task: TaskState, *, also: Policies = ()) -> Verdict | None:
+    """The verdict on the newest proposal of a task, which was received. Records nothing.
+
+    None while something is looked up (`p.needs`). `also` bind beside the policies of the execution.
+    """
     turn = task.turns[-1]
     scope = p.state.scope_of(task)
     prefix = f"{task.ref}__{turn.number}__" if task.type is not TaskType.FORK_JOIN_DYNAMIC else ""
     suffix = scope.suffix if task.type is TaskType.FORK_JOIN_DYNAMIC else ""
-    question = _question(p, scope, proposer=task.ref, prefix=prefix, suffix=suffix, proposing=task)
+    question = _question(p, scope, proposer=task.ref, prefix=prefix, suffix=suffix, proposing=task, also=also)
     if question is None:
-        return
+        return None
     if task.type is TaskType.FORK_JOIN_DYNAMIC:
         question = replace(question, most_bytes=CONTEXT_LIMIT_BYTES)
     content = turn.content
@@ -244,16 +268,24 @@ def judge_proposal(p: Pass, task: TaskState) -> None:
         content = {**content, "atomic": True}  # nobody is there to mend the rest of it
     verdict = judge(question, content)
     if not _has_access_answers(p, verdict):
+        return None
+    if any(source.policy is None for source in question.policies):
+        verdict = replace(verdict, limits=p.state.limits)
+    if verdict.problem or verdict.answer is None or question.agent is None:
+        return verdict
+    schema = question.agent.agent.output_schema
+    broken = violations(schema, verdict.answer) if schema is not None else []
+    if not broken:
+        return verdict
+    return replace(verdict, answer=None, problem=f"output breaks the agent's outputSchema: {told(broken)}")
+
+
+def judge_proposal(p: Pass, task: TaskState) -> None:
+    """Give the verdict on a proposal that was received, and materialise what it allows."""
+    turn = task.turns[-1]
+    verdict = verdict_on_proposal(p, task)
+    if verdict is None:
         return
-    problem, answer = verdict.problem, verdict.answer
-    if not problem and answer is not None and question.agent is not None:
-        schema = question.agent.agent.output_schema
-        broken = violations(schema, answer) if schema is not None else []
-        if broken:
-            answer = None
-            problem = f"output breaks the agent's outputSchema: {told(broken)}"
-    is_usable = all(source.policy is not None for source in question.policies)
-    limits = verdict.limits if is_usable else p.state.limits
     accepted = [i for i in verdict.items if i.decision is not Decision.DENIED and i.task is not None]
     p.emit(
         EventType.PROPOSAL_JUDGED,
@@ -261,10 +293,10 @@ def judge_proposal(p: Pass, task: TaskState) -> None:
         turn=turn.number,
         proposal=turn.proposal_id,
         items=[item.record() for item in verdict.items],
-        problem=problem or None,
-        answer=answer,
-        nothingAllowed=not accepted and answer is None,
-        limits=limits.model_dump(mode="json", by_alias=True),
+        problem=verdict.problem or None,
+        answer=verdict.answer,
+        nothingAllowed=not accepted and verdict.answer is None,
+        limits=verdict.limits.model_dump(mode="json", by_alias=True),
         counts=dict(verdict.counts),
         **_sources(verdict),
     )
@@ -316,16 +348,25 @@ def catalogs(p: Pass, names: list[str]) -> tuple[CatalogSource, ...] | None:
     return tuple(found) if len(found) == len(names) else None
 
 
-def policies(p: Pass) -> tuple[PolicySource, ...] | None:
-    """The policies that bind this execution as they stand now, or None while they are looked up."""
+def policy_source(found: Definition) -> PolicySource:
+    """A policy as a verdict is asked on it."""
+    model = found.model if isinstance(found.model, Policy) else None
+    return PolicySource(found.name, found.digest, model, found.problem)
+
+
+def policies(p: Pass, also: Policies = ()) -> Policies | None:
+    """The policies that bind this execution as they stand now, or None while they are looked up.
+
+    `also` bind beside those that the workflow names; one of the same name binds once.
+    """
     workflow = p.state.workflow
     if workflow is None or workflow.policy_ref is None:
-        return ()
+        return also
     answer = p.ask(NeedDefinition(DefinitionKind.POLICY, workflow.policy_ref.name))
     if not isinstance(answer, Definition):
         return None
-    model = answer.model if isinstance(answer.model, Policy) else None
-    return (PolicySource(answer.name, answer.digest, model, answer.problem),)
+    named = policy_source(answer)
+    return (named, *(source for source in also if source.name != named.name))
 
 
 def _question(
@@ -336,6 +377,7 @@ def _question(
     prefix: str = "",
     suffix: str = "",
     proposing: TaskState | None = None,
+    also: Policies = (),
 ) -> Question | None:
     state = p.state
     workflow = state.workflow
@@ -346,7 +388,7 @@ def _question(
     if agent_digest:
         name, model = state.agents[agent_digest]
         agent = AgentSource(name, agent_digest, model)
-    binding = policies(p)
+    binding = policies(p, also)
     known = catalogs(p, list(agent.agent.catalogs if agent is not None else workflow.catalogs))
     if binding is None or known is None:
         return None

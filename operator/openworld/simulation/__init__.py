@@ -6,23 +6,30 @@ I/O, so the same calls always give the same ledgers.
 """
 
 from .acting import Actor, NoOutcomeError
+from .cases import PolicyCase
 from .definitions import Definitions
 from .executions import Origin, SimulatedExecution
 from .junit import junit
 from .namespace import DivergedError, Namespace, NeverSettlesError
+from .replay import replay
 from .script import Outcome, Script, ScriptedSignal
+from .verdicts import Bench, MissingDefinitionError
 
 __all__ = [
     "Actor",
+    "Bench",
     "Definitions",
     "DivergedError",
+    "MissingDefinitionError",
     "Namespace",
     "NeverSettlesError",
     "NoOutcomeError",
     "Origin",
     "Outcome",
+    "PolicyCase",
     "Script",
     "ScriptedSignal",
     "SimulatedExecution",
     "junit",
+    "replay",
 ]

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from openworld.api import API_VERSION, JsonObject
-from openworld.cli.documents import Dialect, Document, UnreadableError, documents, parse
+from openworld.api import JsonObject
+from openworld.cli.documents import Dialect, Document, UnreadableError, parse
 from openworld.cli.errors import CliError
+from openworld.cli.files import define, documents_in, read_text, write_text
 from openworld.cli.output import JSON, TABLE, output_option
 from openworld.cli.sending import json_object
 from openworld.cli.session import Session, pass_session
+from openworld.engine.needs import DefinitionKind
 
 if TYPE_CHECKING:
     from openworld.simulation import Namespace, Script, SimulatedExecution
-
-_KINDS = ("Workflow", "ToolCatalog", "Policy", "Agent")
-_SUFFIXES = (".yaml", ".yml", ".json")
 
 
 def _pairs(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
@@ -83,9 +81,10 @@ def simulate(
     """
     from openworld.simulation import Actor, Namespace, NoOutcomeError, junit
 
-    found = [document for path in paths for document in _documents(path)]
+    found = list(documents_in(paths))
     namespace = Namespace(env=env)
-    workflows = _define(namespace, found)
+    defined = define(namespace.define, found)
+    workflows = [name for kind, name, _ in defined if kind is DefinitionKind.WORKFLOW]
     script = _with_agents_scripts(_script(mock), found)
     if not workflows:
         raise CliError("there is no Workflow in the files")
@@ -99,54 +98,11 @@ def simulate(
         raise CliError(str(error)) from None
     _show(session, namespace, run, output)
     if report is not None:
-        _write(report, junit(namespace.executions, namespace.now_ms))
+        write_text(report, junit(namespace.executions, namespace.now_ms))
     if waits:
         raise CliError(f"the run does not end: it waits for {waits}")
     if run.state.phase.value != "Completed":
         raise click.exceptions.Exit(1)
-
-
-def _documents(path: Path) -> Iterator[Document]:
-    files = [path]
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix in _SUFFIXES and file.is_file())
-    for file in files:
-        try:
-            yield from documents(str(file), _read(file))
-        except UnreadableError as error:
-            raise CliError(f"{file}:{error.line}: is not YAML: {error}") from None
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise CliError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-
-
-def _write(file: Path, text: str) -> None:
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise CliError(f"{file} cannot be written: {error.strerror or error}") from None
-
-
-def _define(namespace: Namespace, found: list[Document]) -> list[str]:
-    """Put the definitions into the namespace; returns the names of its Workflows."""
-    workflows = []
-    for document in found:
-        if not isinstance(document.data, dict) or document.data.get("apiVersion") != API_VERSION:
-            continue
-        kind, name = document.data.get("kind"), document.at("metadata.name")
-        if kind not in _KINDS or not isinstance(name, str):
-            continue
-        spec = document.data.get("spec")
-        problem = namespace.define(kind, name, spec if isinstance(spec, dict) else {}).problem
-        if problem:
-            raise CliError(f"{document.file}:{document.line()}: {problem}")
-        if kind == "Workflow":
-            workflows.append(name)
-    return workflows
 
 
 def _input(given: str) -> JsonObject:
@@ -161,7 +117,7 @@ def _input(given: str) -> JsonObject:
 
 def _yaml(file: Path) -> Any:
     try:
-        return parse(_read(file), Dialect.PYTHON)
+        return parse(read_text(file), Dialect.PYTHON)
     except UnreadableError as error:
         raise CliError(f"{file}:{error.line}: is not YAML: {error}") from None
 

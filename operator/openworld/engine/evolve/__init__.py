@@ -15,6 +15,7 @@ from openworld.language.canonical import stored_size
 from openworld.ledger import EventType, Payloads, epoch_ms, join
 
 from . import compensation, proposals, tasks
+from .entering import definition_of
 from .loops import iteration_id
 from .registry import HANDLERS
 from .runs import BY_SPEC
@@ -46,4 +47,4 @@ def fold(state: State, events: Iterable[JsonObject], payloads: Payloads = _NONE)
     return state
 
 
-__all__ = ["BY_SPEC", "compensation", "evolve", "fold", "iteration_id", "proposals", "tasks"]
+__all__ = ["BY_SPEC", "compensation", "definition_of", "evolve", "fold", "iteration_id", "proposals", "tasks"]
