@@ -14,19 +14,21 @@ from openworld.engine import snapshot
 from openworld.engine.claims import Book
 from openworld.engine.decide import Pass
 from openworld.engine.desire import desired
-from openworld.engine.facts import Ending, Fact, JobEnded, JobStarted, Report, Signaled
+from openworld.engine.facts import ChildStarted, Ending, Fact, JobEnded, JobStarted, Report, Signaled
 from openworld.engine.needs import (
     Answer,
     Child,
     Definition,
     DefinitionKind,
     Environment,
+    Mandatory,
     Need,
     NeedAccess,
     NeedChild,
     NeedClaim,
     NeedDefinition,
     NeedEnvironment,
+    NeedMandatory,
     NeedScript,
     ScriptAnswer,
 )
@@ -75,6 +77,8 @@ class World:
         self.events: list[dict[str, Any]] = []
         self.payloads: dict[str, Any] = {}
         self.env: dict[str, str] = {}
+        self.mandatory: list[str] = []
+        self.committer = ""
         self._facts = 0
         execution = Execution.model_validate(
             {"workflowRef": {"name": "main"}, "requestedBy": "alice@example.com", **spec}
@@ -103,7 +107,12 @@ class World:
                 spec = self.definitions.get((need.kind, need.name))
             if spec is None:
                 return Definition(need.name, None, problem=problem, missing=True)
-            return Definition(need.name, _MODELS[need.kind].model_validate(spec), digest(spec))
+            model = _MODELS[need.kind].model_validate(spec)
+            return Definition(need.name, model, digest(spec), committer=self.committer)
+        if isinstance(need, NeedMandatory):
+            return Mandatory(
+                tuple(self._answer(NeedDefinition(DefinitionKind.POLICY, n)) for n in self.mandatory)
+            )
         if isinstance(need, NeedEnvironment):
             return Environment(self.env)
         if isinstance(need, NeedAccess):
@@ -173,6 +182,10 @@ class World:
     def job_ends(self, ref: str, ending: Ending, reason: str = "") -> World:
         """A Job ends without a report."""
         return self.step(JobEnded(self._fact_id(), self.task(ref).seq, ending, reason))
+
+    def child_started(self, ref: str) -> World:
+        """The execution that a task starts exists."""
+        return self.step(ChildStarted(self._fact_id(), self.task(ref).seq, f"uid-of-{ref}", f"run-of-{ref}"))
 
     def signal(self, kind: str, by: str = "bob@example.com", **more: Any) -> World:
         """A person says something."""

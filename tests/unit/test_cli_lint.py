@@ -467,7 +467,7 @@ data:
         "it has intent, rationale, tasks, output, atomic",
         "script.yaml:8: ConfigMap/script: data[\"d.yaml\"]: tasks[0]: an item may not set 'image'; it may "
         "set "
-        "ref, type, name, input, dependsOn, optional, retry, subWorkflowParam",
+        "ref, type, name, input, dependsOn, optional, retry, subWorkflowParam, compensation",
         'script.yaml:8: ConfigMap/script: data["d.yaml"]: tasks[1]: it names no tool: set type to the '
         "tool's name",
         'script.yaml:9: ConfigMap/script: data["e.yaml"]: tasks[0]: ${nothing.output.x}: there is no ended '

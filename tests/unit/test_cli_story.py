@@ -225,6 +225,21 @@ EXAMPLES: dict[EventType, tuple[dict[str, Any], str, str]] = {
         "rejected rollback (undo)",
     ),
     EventType.APPROVAL_EXPIRED: ({"ref": "undo"}, "undo", "nobody approved undo in time"),
+    EventType.BUDGET_RESERVED: (
+        {"ref": "sub", "tasks": 90, "tokens": 1000, "costNanoUSD": 5_000_000_000},
+        "sub",
+        "is lent 90 proposed tasks, 1000 tokens, $5",
+    ),
+    EventType.BUDGET_RETURNED: (
+        {"ref": "sub", "used": {"tasks": 1, "tokens": 20, "costNanoUSD": 1_500_000}},
+        "sub",
+        "has used 1 proposed tasks, 20 tokens, $0.0015 of what it was lent",
+    ),
+    EventType.APPROVAL_ESCALATED: (
+        {"ref": "undo", "expiresAt": "2026-01-01T00:00:00.000Z"},
+        "undo",
+        "nobody has decided on undo; it waits until 2026-01-01T00:00:00.000Z",
+    ),
     EventType.BUDGET_EXCEEDED: (
         {"ref": "triage", "limit": "turns", "used": 12, "allowed": 12},
         "triage",

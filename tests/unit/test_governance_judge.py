@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from openworld.governance import Decision, Question, Spent, Verdict, item_digest, judge
+from openworld.governance import Amounts, Decision, Question, Spent, Verdict, item_digest, judge
 from openworld.language.canonical import canonical
 from tests.support.governance import ALLOW_ALL, TOOLS, agent, items, only, question, rule, started, summary
 
@@ -16,7 +16,7 @@ LOOK: dict[str, Any] = {"type": "look"}
 def test_the_first_check_that_denies_decides() -> None:
     def asked(**changes: Any) -> Question:
         spec = {"rules": [rule("no", "Deny")] if changes.pop("denied") else [rule()], "limits": {"tasks": 1}}
-        return question(spec, spent=Spent(tasks=1), access={"look": False}, **changes)
+        return question(spec, spent=Spent(used=Amounts(tasks=1)), access={"look": False}, **changes)
 
     everything_wrong = {"type": "look", "image": "evil"}
     assert only(asked(denied=True, agent=agent(tools=[])), everything_wrong).check == "shape"
@@ -66,7 +66,13 @@ def test_each_item_gets_its_own_verdict() -> None:
             "reason": "rule 'ask' of policy 'p' wants a person's approval",
             "tool": "rollback",
             "toolDigest": verdicts[2].tool_digest,
-            "approval": {"count": 1, "timeoutSeconds": 3600, "notRequester": True},
+            "approval": {
+                "count": 1,
+                "timeoutSeconds": 3600,
+                "notRequester": True,
+                "notCommitter": False,
+                "onTimeout": "Deny",
+            },
         },
         {
             "item": 3,

@@ -8,7 +8,7 @@ import pytest
 
 from openworld.api import Phase
 from openworld.api.policy import Limits
-from openworld.governance import Decision, Spent, judge
+from openworld.governance import Amounts, Decision, Spent, judge
 from tests.support.governance import NOW_MS, facts, items, only, question, rule, started, summary
 from tests.support.world import World, tool
 
@@ -23,16 +23,35 @@ def limited(**limits: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("limits", "spent", "rule_name", "reason"),
     [
-        ({"tasks": 5}, Spent(tasks=4), None, None),
-        ({"tasks": 5}, Spent(tasks=5), "tasks", "the budget of tasks is 5; with this item it would be 6"),
+        ({"tasks": 5}, Spent(used=Amounts(tasks=4)), None, None),
+        (
+            {"tasks": 5},
+            Spent(used=Amounts(tasks=5)),
+            "tasks",
+            "the budget of tasks is 5; with this item it would be 6",
+        ),
         ({"depth": 2}, Spent(depth=2), None, None),
         ({"depth": 2}, Spent(depth=3), "depth", "the budget of depth is 2; with this item it would be 3"),
-        ({"tokens": 100}, Spent(tokens=100), None, None),
+        ({"tokens": 100}, Spent(used=Amounts(tokens=100)), None, None),
         (
             {"tokens": 100},
-            Spent(tokens=101),
+            Spent(used=Amounts(tokens=101)),
             "tokens",
             "the budget of tokens is 100; with this item it would be 101",
+        ),
+        ({"costUSD": "0.5"}, Spent(used=Amounts(cost_nano_usd=500_000_000)), None, None),
+        (
+            {"costUSD": "0.5"},
+            Spent(used=Amounts(cost_nano_usd=500_000_001)),
+            "costUSD",
+            "the budget of costUSD is 0.5; with this item it would be 0.500000001",
+        ),
+        ({"tasks": 5}, Spent(granted=Amounts(1, 1, 1)), None, None),
+        (
+            {"tasks": 5},
+            Spent(used=Amounts(tasks=1), granted=Amounts(1, 1, 1)),
+            "tasks",
+            "the budget of tasks is 1; with this item it would be 2",
         ),
         ({"durationSeconds": 60}, Spent(), None, None),
         (
@@ -59,7 +78,9 @@ def test_a_budget_that_is_used_up_denies(
 
 
 def test_the_items_of_a_proposal_use_up_the_budget_one_after_the_other() -> None:
-    verdicts = items(question(limited(tasks=5), spent=Spent(tasks=3)), LOOK, {"type": "nope"}, LOOK, LOOK)
+    verdicts = items(
+        question(limited(tasks=5), spent=Spent(used=Amounts(tasks=3))), LOOK, {"type": "nope"}, LOOK, LOOK
+    )
     assert summary(verdicts) == [
         ("look", "Allowed", "all"),
         ("nope", "Denied", "exists"),
@@ -102,6 +123,7 @@ def test_the_defaults_bind_where_nothing_is_set() -> None:
         "depth": 3,
         "rejections": 3,
         "tokens": 200_000,
+        "cost_usd": "10.00",
         "duration_seconds": 7200,
     }
 
@@ -123,7 +145,9 @@ def test_a_task_that_starts_late_is_over_the_budget() -> None:
 
 
 def test_budgets_of_proposals_do_not_bind_authored_tasks() -> None:
-    asked = question(limited(tasks=1, tokens=1), spent=Spent(tasks=9, tokens=9, depth=9), proposed=False)
+    asked = question(
+        limited(tasks=1, tokens=1), spent=Spent(used=Amounts(tasks=9, tokens=9), depth=9), proposed=False
+    )
     assert started(asked).items[0].decision is Decision.ALLOWED
 
 

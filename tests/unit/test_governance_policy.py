@@ -326,7 +326,7 @@ def test_the_approval_is_the_rule_s() -> None:
     given = {"count": 2, "timeoutSeconds": 60, "notRequester": False}
     verdict = only(question({"rules": [rule("ask", "RequireApproval", approval=given)]}), LOOK)
     assert verdict.approval == Approval(count=2, timeout_seconds=60, not_requester=False)
-    assert verdict.record()["approval"] == given
+    assert verdict.record()["approval"] == {**given, "onTimeout": "Deny", "notCommitter": False}
     assert only(question({"rules": [rule("ask", "RequireApproval")]}), LOOK).approval == Approval()
 
 

@@ -131,7 +131,7 @@ def test_a_proposal_may_hold_tasks_and_an_answer() -> None:
     assert (verdict.answer, summary(verdict.items)) == ({}, [("look", "Allowed", "all")])
 
 
-MAY_SET = "it may set ref, type, name, input, dependsOn, optional, retry, subWorkflowParam"
+MAY_SET = "it may set ref, type, name, input, dependsOn, optional, retry, subWorkflowParam, compensation"
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,6 @@ def test_a_malformed_item_is_denied_with_the_reason(item: Any, rule: str, reason
         "container",
         "env",
         "command",
-        "compensation",
         "policyRef",
         "catalogs",
         "retryCount",
@@ -258,7 +257,7 @@ def test_operator_configuration_in_the_input_is_only_input() -> None:
 def test_task_types_of_authors_cannot_be_proposed(kind: str) -> None:
     assert only(question(), {"type": kind}).reason == (
         f"tasks of type {kind} cannot be proposed; tools and HUMAN, WAIT, SUB_WORKFLOW, AGENT, "
-        "START_WORKFLOW, INLINE, JSON_JQ_TRANSFORM, NOOP, SET_VARIABLE can"
+        "START_WORKFLOW, HTTP, COMPENSATE, INLINE, JSON_JQ_TRANSFORM, NOOP, SET_VARIABLE can"
     )
 
 

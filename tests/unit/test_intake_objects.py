@@ -18,6 +18,7 @@ from openworld.controller.intake import (
     read_signal,
 )
 from openworld.engine.facts import ChildEnded, Ending, JobEnded, JobStarted, Report, Signaled
+from openworld.governance import Amounts
 from openworld.ledger import epoch_ms
 
 UID = "6f9619ff-8b86-d011-b42d-00c04fc964ff"
@@ -424,8 +425,13 @@ def child(phase: str) -> dict[str, Any]:
 def test_a_child_is_a_fact_once_it_has_ended() -> None:
     assert read_child(child("Running"), seq=9, gone=False) is None
     assert read_child(child("Completed"), seq=9, gone=False) == ChildEnded(
-        id="child-uid/0/", seq=9, phase=Phase.COMPLETED, output={"cause": "x"}, reason="why"
+        id="child-uid/0/", seq=9, phase=Phase.COMPLETED, output={"cause": "x"}, reason="why", used=Amounts()
     )
+    told = child("Completed")
+    told["status"]["usage"] = {"tasks": 2, "tokens": 30, "costNanoUSD": 4}
+    fact = read_child(told, seq=9, gone=False)
+    assert fact is not None
+    assert fact.used == Amounts(2, 30, 4)
 
 
 def test_a_child_that_was_deleted_has_ended() -> None:

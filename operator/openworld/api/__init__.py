@@ -1,7 +1,7 @@
 """The custom resources as typed models: the spec and status of each kind."""
 
 from .agent import Agent, AgentStatus
-from .execution import Execution, ExecutionStatus, Phase, TaskStatus
+from .execution import Execution, ExecutionStatus, Grant, Phase, TaskStatus
 from .ledgersegment import LedgerSegment
 from .limit import Limit
 from .meta import API_VERSION, GROUP, VERSION, Condition, Json, JsonObject, Strict
@@ -21,6 +21,7 @@ __all__ = [
     "Effect",
     "Execution",
     "ExecutionStatus",
+    "Grant",
     "Json",
     "JsonObject",
     "LedgerSegment",

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from .meta import Condition, DnsName, JsonObject, SomeSeconds, Strict
+from .meta import Condition, DnsName, Dollars, JsonObject, NamedReference, SomeSeconds, Strict
 from .toolcatalog import Resources
 from .workflow import Retry
 
@@ -28,11 +28,22 @@ class ScriptReference(Strict):
     )
 
 
+class Price(Strict):
+    """US dollars for a million tokens; unset: nothing. It counts against `costUSD` of the policies."""
+
+    input_per_million: Dollars = Field(default="0", description="Prompt tokens.")
+    cached_per_million: Dollars | None = Field(
+        default=None, description="Prompt tokens that a cache has served; unset: as other prompt tokens."
+    )
+    output_per_million: Dollars = Field(default="0", description="Completion tokens.")
+
+
 class Model(Strict):
     """The model that proposes."""
 
     provider: Provider = Field(description="scripted: proposals from a ConfigMap, no key and no network.")
     script: ScriptReference = Field(description="The proposals of the scripted provider.")
+    price: Price = Field(default_factory=lambda: Price(), description="What its tokens cost.")
 
 
 class Context(Strict):
@@ -53,6 +64,10 @@ class AgentLimits(Strict):
     """Budgets that tighten the policy's; they can never widen them."""
 
     turns: int | None = Field(default=None, ge=1, le=1000, description="Turns of one task of this agent.")
+    tokens: int | None = Field(default=None, ge=1, description="Tokens of one task of this agent.")
+    cost_usd: Dollars | None = Field(
+        default=None, alias="costUSD", description="US dollars for the tokens of one task of this agent."
+    )
 
 
 class Agent(Strict):
@@ -62,6 +77,9 @@ class Agent(Strict):
     model: Model = Field(description="The model that proposes.")
     catalogs: list[DnsName] = Field(
         default_factory=list, description="ToolCatalogs whose tools it may propose."
+    )
+    policy_ref: NamedReference | None = Field(
+        default=None, description="A Policy that binds what it proposes, beside the workflow's."
     )
     tools: list[str] = Field(
         default_factory=lambda: ["*"], description="Names or globs of the tools it may propose."

@@ -53,6 +53,23 @@ class TaskStatus(StrEnum):
         return self in (TaskStatus.COMPLETED, TaskStatus.COMPLETED_WITH_ERRORS)
 
 
+class Grant(Strict):
+    """What a child may use of its parent's budgets."""
+
+    tasks: int = Field(ge=0, description="Proposed tasks.")
+    tokens: int = Field(ge=0, description="Tokens of agents.")
+    cost_nano_usd: int = Field(ge=0, alias="costNanoUSD", description="Billionths of a US dollar.")
+    ends_at: str = Field(description="When the parent's time is used up (RFC 3339).")
+
+
+class BudgetUse(Strict):
+    """What a run, and its children that have ended, have used of its budgets."""
+
+    tasks: int = Field(default=0, description="Proposed tasks.")
+    tokens: int = Field(default=0, description="Tokens of agents.")
+    cost_nano_usd: int = Field(default=0, alias="costNanoUSD", description="Billionths of a US dollar.")
+
+
 class ParentReference(Strict):
     """The execution that started this one; only the operator may set it."""
 
@@ -68,6 +85,12 @@ class ParentReference(Strict):
     )
     workflow_digest: str | None = Field(
         default=None, description="SHA-256 of the Workflow that was approved; another is not run."
+    )
+    policies: list[DnsName] = Field(
+        default_factory=list, max_length=64, description="Policies that bind the parent, and so this one."
+    )
+    grant: Grant | None = Field(
+        default=None, description="What it may use of the parent's budgets; unset: its own policies say."
     )
 
 
@@ -199,6 +222,9 @@ class ExecutionStatus(Strict):
     workflow: WorkflowIdentity | None = Field(default=None, description="Which definition runs.")
     started_at: str | None = Field(default=None, description="When it started (RFC 3339).")
     ended_at: str | None = Field(default=None, description="When it ended (RFC 3339).")
+    usage: BudgetUse | None = Field(
+        default=None, description="What it has used of its budgets, once it has used any."
+    )
     revivals: int = Field(default=0, description="How often it was retried, rerun or restarted.")
     counts: Counts = Field(default_factory=Counts, description="Numbers for a first look.")
     progress: str = Field(default="", description="active/completed/total tasks.")

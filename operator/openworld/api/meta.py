@@ -29,6 +29,12 @@ WorkflowName = Annotated[
     str, StringConstraints(max_length=253, pattern=r"^([^\s/${}]([^/${}]*[^\s/${}])?)?$")
 ]
 Seconds = Annotated[int, Field(ge=0, le=31_536_000)]
+#: A host as a URL has it, in lower case, or all hosts below a domain.
+HostPattern = Annotated[
+    str, StringConstraints(pattern=r"^(\*\.)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)
+]
+#: US dollars with up to nine decimals, as text so that nothing is rounded.
+Dollars = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$")]
 SomeSeconds = Annotated[int, Field(ge=1, le=31_536_000)]
 
 

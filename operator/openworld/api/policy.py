@@ -5,16 +5,19 @@ Deny wins over RequireApproval, which wins over Allow; where no rule matches, th
 
 from __future__ import annotations
 
+from decimal import Decimal
 from enum import StrEnum
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from .meta import GROUP, Condition, SomeSeconds, Strict, ToolName
+from .meta import GROUP, Condition, Dollars, HostPattern, SomeSeconds, Strict, ToolName
 from .toolcatalog import Effect
 from .workflow import TaskType
 
 #: The label of a policy that binds every execution, whether its workflow names it or not.
 MANDATORY = f"{GROUP}/mandatory"
+#: An annotation of a Workflow: who has committed it.
+COMMITTER = f"{GROUP}/committer"
 
 
 class Mode(StrEnum):
@@ -50,13 +53,15 @@ JUDGED = (
     TaskType.EVENT,
 )
 #: What may be proposed beside tools. Control flow (FORK_JOIN, SWITCH, …) only decides what comes next and
-#: is not judged; each task that it leads to is. HTTP and EVENT are only authored: no rule is about hosts yet.
+#: is not judged; each task that it leads to is. EVENT is only authored.
 PROPOSABLE = (
     TaskType.HUMAN,
     TaskType.WAIT,
     TaskType.SUB_WORKFLOW,
     TaskType.AGENT,
     TaskType.START_WORKFLOW,
+    TaskType.HTTP,
+    TaskType.COMPENSATE,
     TaskType.INLINE,
     TaskType.JSON_JQ_TRANSFORM,
     TaskType.NOOP,
@@ -80,6 +85,13 @@ class Match(Strict):
         "of proposed tasks INLINE, JSON_JQ_TRANSFORM, NOOP, SET_VARIABLE too.",
     )
 
+    hosts: list[HostPattern] = Field(
+        default_factory=list,
+        max_length=256,
+        description="Hosts of HTTP tasks: exactly, or `*.example.com` for all below it. Allowing a proposed "
+        "HTTP task takes one.",
+    )
+
     @field_validator("types")
     @classmethod
     def _are_judged(cls, types: list[TaskType]) -> list[TaskType]:
@@ -92,12 +104,29 @@ class Match(Strict):
         return types
 
 
+class OnTimeout(StrEnum):
+    """What becomes of an item that nobody has decided on in time."""
+
+    DENY = "Deny"
+    ESCALATE = "Escalate"
+    APPROVE = "Approve"
+
+
 class Approval(Strict):
     """How a person's consent is given."""
 
     count: int = Field(default=1, ge=1, le=10, description="Distinct people who must approve.")
     timeout_seconds: SomeSeconds = Field(default=3600, description="Without consent by then: denied.")
+    on_timeout: OnTimeout = Field(
+        default=OnTimeout.DENY,
+        description="Deny; Escalate: people are told, and have the same time once more; Approve, which only "
+        "a rule for the effect Read may say.",
+    )
     not_requester: bool = Field(default=True, description="Who requested the execution may not approve.")
+    not_committer: bool = Field(
+        default=False,
+        description="Whom the Workflow's annotation openworld.dev/committer names may not approve.",
+    )
 
 
 class Rule(Strict):
@@ -113,6 +142,26 @@ class Rule(Strict):
     decision: RuleDecision = Field(description="Allow, RequireApproval or Deny.")
     approval: Approval = Field(default_factory=Approval, description="For RequireApproval.")
     message: str = Field(default="", max_length=1024, description="What people and the agent are told.")
+
+    @model_validator(mode="after")
+    def _consents_to_reads_alone(self) -> Rule:
+        if self.approval.on_timeout is OnTimeout.APPROVE and self.match.effects != [Effect.READ]:
+            raise ValueError(
+                "approval.onTimeout: Approve is for reading tools alone: set match.effects: [Read], "
+                "or let it deny"
+            )
+        return self
+
+
+def nano_usd(text: str) -> int:
+    """An amount of US dollars as whole billionths of one."""
+    return int(Decimal(text) * 1_000_000_000)
+
+
+class RequireCompensation(Strict):
+    """Which proposed tools must say what undoes them."""
+
+    effects: list[Effect] = Field(min_length=1, description="Effects of tools.")
 
 
 class Limits(Strict):
@@ -130,6 +179,11 @@ class Limits(Strict):
         description="Consecutive turns with nothing allowed, after which the agent fails.",
     )
     tokens: int = Field(default=200_000, ge=1, description="Tokens in and out of all agents together.")
+    cost_usd: Dollars = Field(
+        default="10.00",
+        alias="costUSD",
+        description="US dollars for the tokens of all agents together, by the prices that each Agent states.",
+    )
     duration_seconds: SomeSeconds = Field(default=7200, description="Time since the execution's start.")
 
 
@@ -139,6 +193,13 @@ class Policy(Strict):
     mode: Mode = Field(default=Mode.ENFORCE, description="Audit records what would be denied and allows it.")
     scope: Scope = Field(default=Scope.PROPOSED, description="All binds authored tasks too.")
     limits: Limits = Field(default_factory=Limits, description="Budgets.")
+    require_atomic: bool = Field(
+        default=False, description="One denied item denies the whole proposal, whatever the proposal says."
+    )
+    require_compensation: RequireCompensation | None = Field(
+        default=None,
+        description="A proposed tool of these effects must have a compensation: its own, or the item's.",
+    )
     rules: list[Rule] = Field(default_factory=list, max_length=256, description="The rules.")
 
 

@@ -54,8 +54,9 @@ class Signal(Strict):
     by: str = Field(min_length=1, max_length=253, description="Who sends it: must be the caller.")
     payload: JsonObject = Field(
         default_factory=dict,
-        description="Complete, Progress: the output. Skip: {output}. Rerun: {input, workflowInput}. "
-        "Retry: {resumeSubworkflowTasks}. Restart: {useLatestDefinitions}. Others: {reason}.",
+        description="Complete, Progress: the output. Approve: {input, reason}. Skip: {output}. "
+        "Rerun: {input, workflowInput}. Retry: {resumeSubworkflowTasks}. Restart: {useLatestDefinitions}. "
+        "Others: {reason}.",
     )
 
 

@@ -41,14 +41,27 @@ def decision_options(command: F) -> F:
 
 
 def decide(
-    session: Session, verb: str, name: str, ref: str | None, reason: str | None, yes: bool, timeout: float
+    session: Session,
+    verb: str,
+    name: str,
+    ref: str | None,
+    reason: str | None,
+    yes: bool,
+    timeout: float,
+    edited: JsonObject | None = None,
 ) -> None:
-    """Send the decision (`Approve` or `Reject`) on one waiting item. Raises CliError."""
+    """Send the decision (`Approve` or `Reject`) on one waiting item. Raises CliError.
+
+    `edited` is the input that is approved in place of the one that was asked for.
+    """
     execution = History(session.cluster).of(find_execution(session, name))
     ref = _chosen(execution, ref)
     gate = execution["status"]["tasks"][ref]["approval"]
     item = recorded_item(execution, ref, gate)
     click.echo(shown(ref, gate, item))
+    if edited is not None:
+        lines = [f"    {line}" for line in yaml_text(edited).splitlines()]
+        click.echo("\n".join(["  input that you approve instead:", *lines]))
     if not yes and not session.has_terminal():
         raise CliError(
             f"nothing was sent: there is no terminal to ask on; look at the item and give --yes to "
@@ -57,8 +70,10 @@ def decide(
     if not yes and not click.confirm(f"{verb} this?"):
         raise CliError("nothing was sent")
     about = {"tool": gate["tool"], "itemDigest": gate["itemDigest"]}
-    payload = {"reason": reason} if reason else None
-    known = send(session, execution, verb, ref=ref, payload=payload, about=about, timeout=timeout)
+    payload: JsonObject = {"reason": reason} if reason else {}
+    if edited is not None:
+        payload["input"] = edited
+    known = send(session, execution, verb, ref=ref, payload=payload or None, about=about, timeout=timeout)
     done = {"Approve": "approved", "Reject": "rejected"}[verb] if known else f"{verb} sent"
     click.echo(f"{one_line(ref)} ({one_line(gate['tool'])}) {done}")
 

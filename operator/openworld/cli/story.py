@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import Enum
 
 from openworld.api import JsonObject
@@ -543,7 +544,8 @@ def _approval_requested(story: Story, event: JsonObject) -> _Told:
 @_on(EventType.APPROVAL_GIVEN)
 def _approved(story: Story, event: JsonObject) -> _Told:
     del story
-    return _Told(f"approved {_gated(event)}{_because(event)}", Tone.GOOD, who=_by(event))
+    edited = f" with another input{_shown(event, 'input')}" if "input" in event else ""
+    return _Told(f"approved {_gated(event)}{edited}{_because(event)}", Tone.GOOD, who=_by(event))
 
 
 @_on(EventType.APPROVAL_REFUSED)
@@ -556,9 +558,33 @@ def _gated(event: JsonObject) -> str:
     return f"{one_line(event.get('tool'), 80)} ({one_line(event.get('ref'), 130)})"
 
 
+@_on(EventType.APPROVAL_ESCALATED)
+def _approval_escalated(story: Story, event: JsonObject) -> _Told:
+    until = one_line(event.get("expiresAt"), 40)
+    return _Told(f"nobody has decided on {story.name(event)}; it waits until {until}", Tone.WAITING)
+
+
 @_on(EventType.APPROVAL_EXPIRED)
 def _approval_expired(story: Story, event: JsonObject) -> _Told:
     return _Told(f"nobody approved {story.name(event)} in time", Tone.BAD)
+
+
+@_on(EventType.BUDGET_RESERVED)
+def _lent(story: Story, event: JsonObject) -> _Told:
+    del story
+    return _Told(f"is lent {_amounts(event)}", Tone.QUIET)
+
+
+@_on(EventType.BUDGET_RETURNED)
+def _returned(story: Story, event: JsonObject) -> _Told:
+    del story
+    used = event.get("used") or {}
+    return _Told(f"has used {_amounts(used)} of what it was lent", Tone.QUIET)
+
+
+def _amounts(of: JsonObject) -> str:
+    dollars = f"{Decimal(of.get('costNanoUSD') or 0) / 1_000_000_000:f}"
+    return f"{of.get('tasks')} proposed tasks, {of.get('tokens')} tokens, ${dollars}"
 
 
 @_on(EventType.BUDGET_EXCEEDED)

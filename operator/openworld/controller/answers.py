@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from openworld.api import GROUP, JsonObject
+from openworld.api.policy import COMMITTER, MANDATORY
 from openworld.engine.needs import (
     Answer,
     Child,
     Definition,
     DefinitionKind,
     Environment,
+    Mandatory,
     Need,
     NeedAccess,
     NeedChild,
     NeedClaim,
     NeedDefinition,
     NeedEnvironment,
+    NeedMandatory,
 )
 from openworld.engine.validity import definition_of
 from openworld.kube import Client, NotFound, Resource
@@ -29,11 +33,14 @@ from openworld.language.versions import choose, version_in
 
 from .claims import Claims
 from .intake import revivals_of
+from .names import annotations_of
 from .scripts import ScriptRunner
 from .stores import ObjectKey
 from .world import World, workflow_key
 
 ACCESS_SECONDS = 5.0
+#: A policy that is made mandatory binds after this at the latest.
+MANDATORY_SECONDS = 2.0
 _RESOURCES: dict[DefinitionKind, Resource] = {
     DefinitionKind.TOOL_CATALOG: TOOL_CATALOGS,
     DefinitionKind.POLICY: POLICIES,
@@ -51,6 +58,7 @@ class Answers:
         scripts: ScriptRunner,
         claims: Claims,
         environment: Mapping[str, str],
+        home: str,
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -59,6 +67,8 @@ class Answers:
         self._scripts = scripts
         self._claims = claims
         self._environment = Environment(environment)
+        self._home = home
+        self._mandatory_of: dict[str, tuple[float, Mandatory]] = {}
         self._monotonic = monotonic
         self._access: dict[tuple[str, NeedAccess], tuple[float, bool]] = {}
 
@@ -69,6 +79,8 @@ class Answers:
     async def _one(self, namespace: str, need: Need) -> Answer:
         if isinstance(need, NeedDefinition):
             return await self._definition(namespace, need)
+        if isinstance(need, NeedMandatory):
+            return await self._mandatory(namespace)
         if isinstance(need, NeedEnvironment):
             return self._environment
         if isinstance(need, NeedAccess):
@@ -104,6 +116,22 @@ class Answers:
                 return Definition(need.name, None, problem=problem, missing=True)
         return _defined(need.kind, body)
 
+    async def _mandatory(self, namespace: str) -> Mandatory:
+        """The Policies that are labelled mandatory: here, and where the operator runs."""
+        now = self._monotonic()
+        until, known = self._mandatory_of.get(namespace, (now, Mandatory()))
+        if now < until:
+            return known
+        found: list[Definition] = []
+        for where in dict.fromkeys((namespace, self._home)):
+            for body in (await self._client.list(POLICIES, where, labels=MANDATORY)).items:
+                policy = _defined(DefinitionKind.POLICY, body)
+                named = policy.name if where == namespace else f"{where}/{policy.name}"
+                found.append(replace(policy, name=named))
+        answer = Mandatory(tuple(found))
+        self._mandatory_of[namespace] = (now + MANDATORY_SECONDS, answer)
+        return answer
+
     async def _workflow(self, namespace: str, need: NeedDefinition) -> Definition:
         """A Workflow by its name and version as watched; what is missing is looked for in a fresh list."""
         known = [held.body for held in self._world.workflows.of(ObjectKey(namespace, need.name))]
@@ -130,7 +158,9 @@ class Answers:
 
 
 def _defined(kind: DefinitionKind, body: JsonObject) -> Definition:
-    return definition_of(kind.value, body["metadata"]["name"], body.get("spec") or {})
+    found = definition_of(kind.value, body["metadata"]["name"], body.get("spec") or {})
+    committer = annotations_of(body).get(COMMITTER)
+    return found if not committer else replace(found, committer=committer[:253])
 
 
 def _chosen(need: NeedDefinition, bodies: list[JsonObject]) -> tuple[JsonObject | None, str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from openworld.api import JsonObject, Phase, ReportStatus, Signal, TaskResult
 from openworld.engine.facts import ChildEnded, Ending, Fact, JobEnded, JobStarted, Report, Signaled
+from openworld.governance import Amounts
 from openworld.language.reading import InvalidResource, read
 from openworld.ledger import epoch_ms
 
@@ -171,6 +172,7 @@ def read_child(child: JsonObject, *, seq: int, gone: bool, revivals: int = 0) ->
             phase=phase,
             output=status.get("output"),
             reason=status.get("reason") or "",
+            used=_used(status.get("usage") or {}),
         )
     if gone:
         return ChildEnded(
@@ -180,6 +182,10 @@ def read_child(child: JsonObject, *, seq: int, gone: bool, revivals: int = 0) ->
             reason=f"the child execution {metadata['name']} was deleted",
         )
     return None
+
+
+def _used(usage: JsonObject) -> Amounts:
+    return Amounts(usage.get("tasks", 0), usage.get("tokens", 0), usage.get("costNanoUSD", 0))
 
 
 def read_job(

@@ -50,6 +50,8 @@ def _milestone(event: JsonObject) -> Milestone | None:
             text = f"{ref}: {event.get('tool')} was approved by {event.get('by')}"
         case EventType.APPROVAL_REFUSED:
             text = f"{ref}: {event.get('tool')} was refused by {event.get('by')}"
+        case EventType.APPROVAL_ESCALATED:
+            text, warning = f"{ref}: nobody has decided; it waits until {event.get('expiresAt')}", True
         case EventType.APPROVAL_EXPIRED:
             text, warning = f"{ref}: nobody approved in time", True
         case EventType.TASK_REMINDED:

@@ -80,7 +80,13 @@ class Reconciler:
         self._observer = Observer(client, world, settings, lambda: guard.since_ms)
         self._claims = Claims(client, now_ms=now_ms)
         self._answers = Answers(
-            client, world, scripts, self._claims, settings.workflow_env, monotonic=monotonic
+            client,
+            world,
+            scripts,
+            self._claims,
+            settings.workflow_env,
+            settings.operator_namespace,
+            monotonic=monotonic,
         )
         self._recorder = Recorder(client, world)
         self._actor = Actor(

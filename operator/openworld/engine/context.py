@@ -14,8 +14,10 @@ from openworld.api import Agent, JsonObject
 from openworld.api.meta import Json
 from openworld.api.policy import Limits, RuleDecision
 from openworld.governance import CatalogSource, PolicySource
+from openworld.governance.checks.limits import usd
 from openworld.language.expressions import find
 
+from . import budget
 from .state import State, TaskState, Turn
 
 REDACTED = "[redacted]"
@@ -50,6 +52,7 @@ def project(
 ) -> JsonObject:
     """The context of one turn."""
     limits = state.limits
+    left = budget.allowed(state).minus(budget.used(state))
     goal = task.input.get("goal")
     visible: JsonObject = {
         "workflow": {"name": state.workflow_name, "input": state.input},
@@ -81,9 +84,10 @@ def project(
         "state": _included(visible, agent.context.include),
         "budget": {
             "turns": turn_limit(agent, limits) - turn + 1,
-            "tasks": max(0, limits.tasks - state.proposed_tasks),
-            "tokens": max(0, limits.tokens - state.tokens),
-            "seconds": max(0, limits.duration_seconds - (now_ms - state.clock_from_ms) // 1000),
+            "tasks": max(0, left.tasks),
+            "tokens": max(0, left.tokens),
+            "costUSD": usd(max(0, left.cost_nano_usd)),
+            "seconds": max(0, (budget.ends_ms(state) - now_ms) // 1000),
         },
         "model": {"provider": agent.model.provider.value},
     }

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from openworld.api import Phase, SignalType
 from openworld.api.workflow import CompensationPolicy
 
-from . import tasks
+from . import governed, tasks
 from .facts import Signaled
 from .flow import workflow_timeout_ms
 from .outside import Desired, DesiredChild, DesiredJob
@@ -124,4 +124,5 @@ def _failure_workflow(state: State) -> Iterator[DesiredChild]:
         depth=state.depth + 1,
         detached=True,
         correlation_id=state.spec.correlation_id,
+        policies=tuple(governed.policy_names(state, None)),
     )

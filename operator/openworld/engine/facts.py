@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from openworld.api import JsonObject, Phase, ReportStatus, SignalType
 from openworld.api.meta import Json
+from openworld.governance import Amounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +97,14 @@ class ChildStarted:
 
 @dataclass(frozen=True, slots=True)
 class ChildEnded:
-    """A child execution reached its end."""
+    """A child execution reached its end, having used so much since it was created; None: nobody knows."""
 
     id: str
     seq: int
     phase: Phase
     output: JsonObject | None = None
     reason: str = ""
+    used: Amounts | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from openworld.api import JsonObject, Phase, ReportStatus, TaskType
+from openworld.api import JsonObject, Phase, ReportStatus, SignalType, TaskType
 from openworld.language.reading import told
 from openworld.language.schemas import violations
 from openworld.ledger import EventType, rfc3339
 
-from . import operations, signals, tasks
+from . import budget, operations, signals, tasks
 from .completing import complete_attempt
 from .decide import Pass
 from .endings import (
@@ -66,6 +66,8 @@ def consume(p: Pass, fact: Fact) -> None:
 
 def asks(p: Pass, fact: Fact) -> None:
     """Ask what must be known before a fact can be consumed."""
+    if isinstance(fact, Signaled) and fact.type is SignalType.APPROVE and not p.state.is_final:
+        signals.asks(p, fact)
     if isinstance(fact, Signaled) and p.state.is_final and fact.id not in p.state.facts:
         operations.asks(p, fact)
 
@@ -235,6 +237,7 @@ def _child_ended(p: Pass, fact: ChildEnded) -> None:
     task = _attempt(p, fact.seq)
     if task is None or task.type is not TaskType.SUB_WORKFLOW:
         return
+    budget.give_back(p, task, fact.used)
     if fact.phase is Phase.COMPLETED:
         p.emit(
             EventType.TASK_COMPLETED,

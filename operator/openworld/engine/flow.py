@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from openworld.api import JsonObject, Policy, Task, TaskType, Tool, Workflow
+from openworld.api import JsonObject, Task, TaskType, Tool, Workflow
 from openworld.api.policy import Limits
 from openworld.api.workflow import ConcurrencyPolicy, TimeoutPolicy
+from openworld.governance.checks.limits import tightest
 from openworld.language import secrets as secret_keys
 from openworld.language.canonical import NotCanonical, canonical
 from openworld.language.checks import check_workflow
@@ -13,7 +14,7 @@ from openworld.language.reading import told
 from openworld.language.schemas import violations
 from openworld.ledger import EventType, rfc3339
 
-from . import compensation, conditions, governed, tasks
+from . import budget, compensation, conditions, governed, tasks
 from .decide import Pass, resolved
 from .endings import (
     INPUT_LIMIT_BYTES,
@@ -60,10 +61,10 @@ def has_begun(p: Pass) -> bool:
             if answer is None:
                 continue
             problem = problem or answer.problem
-            if isinstance(answer.model, Policy):
-                limits = answer.model.limits
-        if p.needs or p.wake_at_ms:
+        binding = governed.policies(p, workflow=workflow)
+        if p.needs or p.wake_at_ms or binding is None:
             return False
+        limits = tightest(binding)
         problem = problem or _too_large(workflow, run_input)
         findings = check_workflow(workflow)
         if findings:
@@ -81,7 +82,7 @@ def has_begun(p: Pass) -> bool:
     p.emit(
         EventType.EXECUTION_STARTED,
         claim=claim or None,
-        workflow={"name": name, "version": workflow.version, "digest": digest},
+        workflow={"name": name, "version": workflow.version, "digest": digest, **_committed(p)},
         definition=workflow.wire(),
         input=run_input,
         requestedBy=spec.requested_by,
@@ -93,6 +94,15 @@ def has_begun(p: Pass) -> bool:
         env=env or None,
     )
     return True
+
+
+def _committed(p: Pass) -> JsonObject:
+    """Who has committed the Workflow that is run, where its annotation says so."""
+    reference = p.state.spec.workflow_ref
+    if reference is None:
+        return {}
+    answer = p.ask(NeedDefinition(DefinitionKind.WORKFLOW, reference.name, reference.version))
+    return {"committer": answer.committer} if isinstance(answer, Definition) and answer.committer else {}
 
 
 def _environment(p: Pass, workflow: Workflow) -> JsonObject | None:
@@ -228,7 +238,7 @@ def advance(p: Pass) -> None:
         return
     while not p.state.is_final and not p.is_full:
         before = len(p.events)
-        for step in (compensation.register, _timers, _follow, _start_ready, _finish):
+        for step in (compensation.register, _timers, _follow, _start_ready, budget.reserve, _finish):
             if not p.state.is_final:
                 step(p)
         if len(p.events) == before:
@@ -274,9 +284,7 @@ def _timers(p: Pass) -> None:
         if task.ref not in state.active:
             continue
         if task.gate is not None and task.gate.is_open and p.now_ms >= task.gate.expires_at_ms:
-            p.emit(EventType.APPROVAL_EXPIRED, ref=task.ref, itemDigest=task.gate.digest)
-            expired = rfc3339(task.gate.expires_at_ms)
-            governed.refuse(p, task, f"ApprovalExpired: nobody approved by {expired}")
+            governed.out_of_time(p, task, task.gate)
             continue
         limit = tasks.limit(state, task)
         if limit is not None and p.now_ms >= limit.at_ms:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from openworld.api import JsonObject, Policy, Strict, Task, TaskStatus, TaskType, ToolCatalog, Workflow
-from openworld.api.policy import JUDGED, Approval
+from openworld.api import Agent, JsonObject, Policy, Strict, Task, TaskStatus, TaskType, ToolCatalog, Workflow
+from openworld.api.policy import JUDGED, Approval, OnTimeout
 from openworld.api.policy import Scope as PolicyScope
 from openworld.governance import (
     AgentSource,
+    Amounts,
     CatalogSource,
     Decision,
     ExecutionFacts,
@@ -31,15 +32,17 @@ from openworld.language.reading import told
 from openworld.language.schemas import violations
 from openworld.ledger import EventType, rfc3339
 
-from . import builtin
+from . import budget, builtin
 from .context import visible_refs
 from .decide import Pass
 from .endings import CONTEXT_LIMIT_BYTES, fail_execution, fail_task
-from .needs import Definition, DefinitionKind, NeedAccess, NeedDefinition
+from .needs import Definition, DefinitionKind, Mandatory, NeedAccess, NeedDefinition, NeedMandatory
 from .scopes import every_ref
-from .state import Scope, TaskState
+from .state import Gate, Scope, State, TaskState
 
 Policies = tuple[PolicySource, ...]
+#: Who consents to a read when nobody has decided in time.
+TIMEOUT = "timeout"
 
 
 def digest_of(model: Strict) -> str:
@@ -85,21 +88,21 @@ def verdict_before_start(
     task_input: JsonObject,
     *,
     named_by_data: bool = False,
-    also: Policies = (),
 ) -> tuple[Verdict, JsonObject] | None:
     """The verdict on a task whose input is final, and that input over its tool's template. Records nothing.
 
-    None while something is looked up (`p.needs`). `also` bind beside the policies of the execution.
+    None while something is looked up (`p.needs`).
     """
     ref = definition.task_reference_name
     suffix = scope.suffix if scope.proposed else ""
-    question = _question(p, scope, proposer=scope.owner or ref, prefix=scope.prefix, suffix=suffix, also=also)
+    question = _question(p, scope, proposer=scope.owner or ref, prefix=scope.prefix, suffix=suffix)
     if question is None:
         return None
     if named_by_data:
         question = replace(question, bind_policy=True)
-    if scope.compensates:  # who owns the tool says what undoes it; no budget or agent stands in its way
-        question = replace(question, proposed=False, agent=None)
+    if scope.compensates:  # it was counted when its task was, and no budget stands in its way now
+        brought = scope.proposed and p.state.tasks[scope.compensates].definition.compensation is not None
+        question = replace(question, proposed=False, agent=question.agent if brought else None)
     task_input = _over_template(question, definition, task_input)
     verdict = judge_task(question, definition, task_input)
     return (verdict, task_input) if _has_access_answers(p, verdict) else None
@@ -113,9 +116,7 @@ def _over_template(question: Question, definition: Task, task_input: JsonObject)
     return task_input if isinstance(tool, str) else tool.input_template | task_input
 
 
-def must_judge(
-    p: Pass, scope: Scope, definition: Task, *, named_by_data: bool = False, also: Policies = ()
-) -> bool:
+def must_judge(p: Pass, scope: Scope, definition: Task, *, named_by_data: bool = False) -> bool:
     """Whether a task is judged before it starts: tools and what is proposed are, others if policy binds."""
     if definition.type is TaskType.SIMPLE or scope.proposed:
         return True
@@ -123,7 +124,7 @@ def must_judge(
         return False
     if named_by_data or p.state.spec.workflow is not None:
         return True
-    return any(map(_binds_authored, policies(p, also) or ()))
+    return any(map(_binds_authored, policies(p, agent_of(p.state, scope)) or ()))
 
 
 def _binds_authored(source: PolicySource) -> bool:
@@ -182,8 +183,10 @@ def _is_approved(
         policy_digests=[value for _, value in verdict.policies],
     )
     existing = p.state.tasks.get(ref)
-    if existing is not None and existing.gate is not None and existing.gate.digest == shown:
-        return not existing.gate.is_open
+    gate = existing.gate if existing is not None else None
+    if gate is not None and gate.digest == shown:
+        return not gate.is_open
+    edited_by = gate.edited_by if gate is not None else ""
     p.emit(
         EventType.APPROVAL_REQUESTED,
         ref=ref,
@@ -197,9 +200,10 @@ def _is_approved(
         secrets=secrets or None,
         subject=subject or None,
         expiresAt=rfc3339(p.now_ms + approval.timeout_seconds * 1000),
+        approvedBy=[edited_by] if edited_by else None,
         **_sources(verdict),
     )
-    return False
+    return bool(edited_by) and approval.count == 1
 
 
 def _subject(p: Pass, item: ItemVerdict, task_input: JsonObject) -> JsonObject | None:
@@ -249,16 +253,16 @@ def _sources(verdict: Verdict) -> JsonObject:
     }
 
 
-def verdict_on_proposal(p: Pass, task: TaskState, *, also: Policies = ()) -> Verdict | None:
+def verdict_on_proposal(p: Pass, task: TaskState) -> Verdict | None:
     """The verdict on the newest proposal of a task, which was received. Records nothing.
 
-    None while something is looked up (`p.needs`). `also` bind beside the policies of the execution.
+    None while something is looked up (`p.needs`).
     """
     turn = task.turns[-1]
     scope = p.state.scope_of(task)
     prefix = f"{task.ref}__{turn.number}__" if task.type is not TaskType.FORK_JOIN_DYNAMIC else ""
     suffix = scope.suffix if task.type is TaskType.FORK_JOIN_DYNAMIC else ""
-    question = _question(p, scope, proposer=task.ref, prefix=prefix, suffix=suffix, proposing=task, also=also)
+    question = _question(p, scope, proposer=task.ref, prefix=prefix, suffix=suffix, proposing=task)
     if question is None:
         return None
     if task.type is TaskType.FORK_JOIN_DYNAMIC:
@@ -313,6 +317,22 @@ def judge_proposal(p: Pass, task: TaskState) -> None:
         )
 
 
+def out_of_time(p: Pass, task: TaskState, gate: Gate) -> None:
+    """Nobody has decided in time: people are told once more, or it is settled as the rule says."""
+    expired = rfc3339(gate.expires_at_ms)
+    if gate.on_timeout is OnTimeout.ESCALATE and not gate.is_escalated:
+        again = rfc3339(p.now_ms + gate.seconds * 1000)
+        p.emit(EventType.APPROVAL_ESCALATED, ref=task.ref, itemDigest=gate.digest, expiresAt=again)
+        return
+    if gate.on_timeout is OnTimeout.APPROVE:
+        while gate.is_open:
+            by = f"{TIMEOUT} of rule {gate.rule} ({len(gate.approved_by) + 1})"
+            p.emit(EventType.APPROVAL_GIVEN, ref=task.ref, tool=gate.tool, itemDigest=gate.digest, by=by)
+        return
+    p.emit(EventType.APPROVAL_EXPIRED, ref=task.ref, itemDigest=gate.digest)
+    refuse(p, task, f"ApprovalExpired: nobody approved by {expired}")
+
+
 def refuse(p: Pass, task: TaskState, reason: str) -> None:
     """A person refused, or nobody approved in time: feedback, tolerated, or the end of the run."""
     scope = p.state.scope_of(task)
@@ -354,19 +374,35 @@ def policy_source(found: Definition) -> PolicySource:
     return PolicySource(found.name, found.digest, model, found.problem)
 
 
-def policies(p: Pass, also: Policies = ()) -> Policies | None:
-    """The policies that bind this execution as they stand now, or None while they are looked up.
+def agent_of(state: State, scope: Scope) -> Agent | None:
+    """The agent whose proposal a scope is of, or belongs to."""
+    found = state.agents.get(scope.agent_digest)
+    return found[1] if found is not None else None
 
-    `also` bind beside those that the workflow names; one of the same name binds once.
+
+def policy_names(state: State, agent: Agent | None, workflow: Workflow | None = None) -> list[str]:
+    """The policies that are named for a run, each once: the workflow's, the agent's, its parent's."""
+    of = workflow or state.workflow
+    references = (of.policy_ref if of is not None else None, agent.policy_ref if agent is not None else None)
+    inherited = state.spec.parent.policies if state.spec.parent is not None else []
+    return list(dict.fromkeys([*(each.name for each in references if each is not None), *inherited]))
+
+
+def policies(p: Pass, agent: Agent | None = None, workflow: Workflow | None = None) -> Policies | None:
+    """The policies that bind a run as they stand now, or None while they are looked up.
+
+    Those that are named for it, and every mandatory one. `workflow` is its own before it has begun.
     """
-    workflow = p.state.workflow
-    if workflow is None or workflow.policy_ref is None:
-        return also
-    answer = p.ask(NeedDefinition(DefinitionKind.POLICY, workflow.policy_ref.name))
-    if not isinstance(answer, Definition):
+    names = policy_names(p.state, agent, workflow)
+    named = [p.ask(NeedDefinition(DefinitionKind.POLICY, name)) for name in names]
+    everywhere = p.ask(NeedMandatory())
+    if not isinstance(everywhere, Mandatory):
         return None
-    named = policy_source(answer)
-    return (named, *(source for source in also if source.name != named.name))
+    found = [answer for answer in named if isinstance(answer, Definition)]
+    if len(found) < len(names):
+        return None
+    also = (each for each in everywhere.policies if each.name not in names)
+    return tuple(policy_source(each) for each in (*found, *also))
 
 
 def _question(
@@ -377,7 +413,6 @@ def _question(
     prefix: str = "",
     suffix: str = "",
     proposing: TaskState | None = None,
-    also: Policies = (),
 ) -> Question | None:
     state = p.state
     workflow = state.workflow
@@ -388,7 +423,7 @@ def _question(
     if agent_digest:
         name, model = state.agents[agent_digest]
         agent = AgentSource(name, agent_digest, model)
-    binding = policies(p, also)
+    binding = policies(p, agent.agent if agent is not None else None)
     known = catalogs(p, list(agent.agent.catalogs if agent is not None else workflow.catalogs))
     if binding is None or known is None:
         return None
@@ -423,11 +458,12 @@ def _question(
         access=access,
         visible=visible_refs(state, proposing, agent.agent if agent else None),
         taken=every_ref(state) if proposing is not None else frozenset(),
+        own=frozenset(proposing.branch_refs) if proposing is not None else frozenset(),
         prefix=prefix,
         suffix=suffix,
         spent=Spent(
-            tasks=state.proposed_tasks - counted,
-            tokens=state.tokens,
+            used=budget.used(state).minus(Amounts(tasks=counted)),
+            granted=budget.granted(state),
             turn=turn.number if turn else 0,
             depth=state.depth + scope.depth + (1 if proposing else 0),
         ),

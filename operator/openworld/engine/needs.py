@@ -38,13 +38,17 @@ class NeedDefinition:
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A definition as it stands now; `model` is None when it is missing or invalid (`problem` says)."""
+    """A definition as it stands now; `model` is None when it is missing or invalid (`problem` says).
+
+    `committer` is whom its annotation names.
+    """
 
     name: str
     model: Workflow | ToolCatalog | Policy | Agent | None
     digest: str = ""
     problem: str = ""
     missing: bool = False
+    committer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,5 +132,17 @@ class Environment:
     values: Mapping[str, str]
 
 
-Need = NeedEnvironment | NeedDefinition | NeedAccess | NeedScript | NeedClaim | NeedChild
-Answer = Environment | Definition | bool | ScriptAnswer | Claim | Child
+@dataclass(frozen=True, slots=True)
+class NeedMandatory:
+    """The Policies that bind every run of the namespace. Answered by a `Mandatory`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mandatory:
+    """The Policies that are labelled mandatory, here and where the operator runs."""
+
+    policies: tuple[Definition, ...] = ()
+
+
+Need = NeedEnvironment | NeedMandatory | NeedDefinition | NeedAccess | NeedScript | NeedClaim | NeedChild
+Answer = Environment | Mandatory | Definition | bool | ScriptAnswer | Claim | Child

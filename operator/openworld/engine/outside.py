@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from openworld.api import Agent, JsonObject, Tool
+from openworld.api import Agent, Grant, JsonObject, Tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,8 @@ class DesiredChild:
     execution (START_WORKFLOW, a failure workflow) is no child: it is only started, and a
     `ChildStarted` fact says so. One with an `idempotency_key` is started at most once for that key and
     workflow; `returns_existing` says whether that other time counts as this one. The end of a child that was
-    revived less than `revivals` times is an old one: it has to be retried first.
+    revived less than `revivals` times is an old one: it has to be retried first. `policies` bind it beside
+    its own, and `grant` is what it may use of this run's budgets.
     """
 
     seq: int
@@ -61,6 +62,8 @@ class DesiredChild:
     idempotency_key: str = ""
     returns_existing: bool = False
     revivals: int = 0
+    policies: tuple[str, ...] = ()
+    grant: Grant | None = None
 
 
 def spec_of_child(
@@ -81,6 +84,10 @@ def spec_of_child(
         parent["workflowDigest"] = child.workflow_digest
     if child.detached:
         parent["detached"] = True
+    if child.policies:
+        parent["policies"] = list(child.policies)
+    if child.grant is not None:
+        parent["grant"] = child.grant.wire()
     return spec | {
         "input": child.input,
         "requestedBy": requested_by,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from openworld.api import JsonObject, Phase, TaskStatus, TaskType
+from openworld.governance import Amounts
 from openworld.language.canonical import digest, stored_size
 from openworld.ledger import rfc3339
 
@@ -56,6 +57,9 @@ def project(
     if state.failure_workflow is not None:
         started = state.failure_workflow_started
         status["failureWorkflow"] = {"name": state.failure_workflow["name"], "execution": started}
+    if state.spent != Amounts():
+        tasks, tokens, cost = state.spent.each()
+        status["usage"] = {"tasks": tasks, "tokens": tokens, "costNanoUSD": cost}
     if state.revivals:
         status["revivals"] = state.revivals
     if state.compensation is not None:

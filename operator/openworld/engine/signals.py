@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from openworld.api import JsonObject, SignalType, TaskStatus, TaskType
+from openworld.governance import Decision
 from openworld.ledger import EventType
 
 from . import governed, operations
 from .decide import Pass
-from .endings import cancel_active, end_badly, fail_attempt, unrecordable
+from .endings import INPUT_LIMIT_BYTES, cancel_active, end_badly, fail_attempt, unrecordable
 from .facts import Signaled
 from .state import Gate, TaskState
 from .tasks.human import may_not_answer, unfit
@@ -65,17 +66,52 @@ def _approve(p: Pass, fact: Signaled) -> str:
         return (
             f"{fact.by} requested this execution, and rule {gate.rule!r} does not let the requester approve"
         )
+    if gate.not_committer and fact.by == p.state.committer:
+        return (
+            f"{fact.by} has committed the workflow, and rule {gate.rule!r} does not let the committer approve"
+        )
     if fact.by in gate.approved_by:
         return f"{fact.by} has approved this item already; rule {gate.rule!r} wants {gate.count} people"
+    edited = fact.payload.get("input")
+    if edited is not None:
+        problem = _edit_problem(p, task, edited)
+        if problem:
+            return f"the edited input is not taken: {problem}"
     p.emit(
         EventType.APPROVAL_GIVEN,
         ref=task.ref,
         tool=gate.tool,
         itemDigest=gate.digest,
+        input=edited,
         reason=_reason(fact),
         **_source(fact),
     )
     return ""
+
+
+def asks(p: Pass, fact: Signaled) -> None:
+    """Ask what must be known before an approval with an edited input can be judged."""
+    found = _gate(p, fact)
+    edited = fact.payload.get("input")
+    if edited is not None and not isinstance(found, str):
+        _edit_problem(p, found[0], edited)
+
+
+def _edit_problem(p: Pass, task: TaskState, edited: object) -> str:
+    """Why an item may not run with another input; empty when it may. What a person writes is literal."""
+    if not isinstance(edited, dict):
+        return "input must be an object"
+    if task.secrets:
+        return "the input holds secrets, and cannot be edited"
+    problem = unrecordable(edited, INPUT_LIMIT_BYTES)
+    if problem:
+        return f"it {problem}"
+    scope = p.state.scope_of(task)
+    judged = governed.verdict_before_start(p, scope, task.definition, edited)
+    if judged is None:
+        return "it cannot be judged now"
+    item = judged[0].items[0]
+    return item.reason if item.decision is Decision.DENIED else ""
 
 
 def _reject(p: Pass, fact: Signaled) -> str:

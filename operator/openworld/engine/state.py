@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from openworld.api import Agent, Execution, JsonObject, Phase, Task, TaskStatus, TaskType, Tool, Workflow
 from openworld.api.meta import Json
-from openworld.api.policy import Limits
+from openworld.api.policy import Limits, OnTimeout
+from openworld.governance import Amounts
 
 ROOT = ""
 
@@ -38,6 +39,11 @@ class Gate:
     expires_at_ms: int
     subject_digest: str = ""
     approved_by: list[str] = field(default_factory=list)
+    not_committer: bool = False
+    on_timeout: OnTimeout = OnTimeout.DENY
+    seconds: int = 0
+    is_escalated: bool = False
+    edited_by: str = ""
 
     @property
     def is_open(self) -> bool:
@@ -77,7 +83,9 @@ class TaskState:
     `claims` are the limits of the namespace under which it has a place.
     `iteration` counts the iterations of a loop, `items` are what it goes over. `inline` is the definition
     that a SUB_WORKFLOW carries; its child's end counts once the child was revived `child_revivals` times.
-    `awaits_signal`: its worker has succeeded, and a Signal completes it.
+    `awaits_signal`: its worker has succeeded, and a Signal completes it. `grant` is what the child that the
+    attempt `granted_seq` starts may use, `used_by_child` what has been counted of that, `spent` what an
+    agent's turns have used.
     """
 
     definition: Task
@@ -122,6 +130,11 @@ class TaskState:
     alerted: set[str] = field(default_factory=set)
     branch_refs: list[str] = field(default_factory=list)
     child_revivals: int = 0
+    grant: Amounts | None = None
+    granted_seq: int = -1
+    used_by_child: Amounts = field(default_factory=Amounts)
+    is_settled: bool = False
+    spent: Amounts = field(default_factory=Amounts)
 
     @property
     def ref(self) -> str:
@@ -225,6 +238,7 @@ class State:
     workflow_name: str = ""
     workflow_version: int = 1
     workflow_digest: str = ""
+    committer: str = ""
     started_at_ms: int = 0
     clock_from_ms: int = 0
     generation: int = 0
@@ -269,6 +283,7 @@ class State:
     denied: int = 0
     refused_facts: int = 0
     tokens: int = 0
+    cost_nano_usd: int = 0
     ledger_bytes: int = 0
 
     @property
@@ -290,6 +305,11 @@ class State:
     def spec(self) -> Execution:
         """The Execution's spec."""
         return self.identity.spec
+
+    @property
+    def spent(self) -> Amounts:
+        """What this run and its children that have ended have used of its budgets."""
+        return Amounts(self.proposed_tasks, self.tokens, self.cost_nano_usd)
 
     @property
     def is_started(self) -> bool:

@@ -2,11 +2,12 @@
 
 from .checks.catalog import find_tool
 from .judge import compile_problems, item_digest, judge, judge_task, tool_digest
-from .question import AgentSource, CatalogSource, ExecutionFacts, PolicySource, Question, Spent
+from .question import AgentSource, Amounts, CatalogSource, ExecutionFacts, PolicySource, Question, Spent
 from .verdict import Check, Decision, Denial, ItemVerdict, Verdict
 
 __all__ = [
     "AgentSource",
+    "Amounts",
     "CatalogSource",
     "Check",
     "Decision",

@@ -52,10 +52,10 @@ def judge(question: Question, proposal: Json) -> Verdict:
             verdicts.append(_denied(index, short, ref, denial, item))
             continue
         verdict = _checked(question, item, bounds, counts, accepted, needs, rules)
-        accepted += verdict.decision is not Decision.DENIED
+        accepted += limits.tasks_of(item) if verdict.decision is not Decision.DENIED else 0
         verdicts.append(verdict)
     verdicts = _with_dependency_denials(verdicts, items)
-    if read.atomic:
+    if read.atomic or any(s.policy is not None and s.policy.require_atomic for s in question.policies):
         verdicts = _all_or_nothing(verdicts)
     return replace(
         base,
@@ -121,10 +121,10 @@ def _checked(
         rules |= ruling.rules or {}
         denial = policy.as_denial(ruling)
     if denial is None and question.proposed:
-        denial = limits.check(question, bounds, accepted)
+        denial = limits.check(question, bounds, item, accepted)
     if denial is None and access.is_unanswered(question, item):
         needs.add(item.tool_name)
-    denial = denial or access.check(question, item)
+    denial = denial or access.check(question, item) or _undoing(question, item, counts, needs, rules)
     if denial is not None:
         return _denied(item.index, item.short_ref, item.ref, denial, item)
     return ItemVerdict(
@@ -142,6 +142,26 @@ def _checked(
         audited=ruling.audited if ruling is not None else "",
         provisional=item.has_expressions or (ruling is not None and ruling.provisional),
     )
+
+
+def _undoing(
+    question: Question, item: Item, counts: Counter[str], needs: set[str], rules: dict[str, JsonObject]
+) -> Denial | None:
+    """Deny an item for what it brings to undo it: that is judged as an item of its own would be."""
+    brought = item.task.compensation
+    if brought is None or not question.proposed:
+        return None
+    task = Task(name=brought.tool, task_reference_name=f"{item.ref}__undo", input_parameters=brought.input)
+    undo = _with_tool(question, Item(item.index, item.short_ref, item.ref, task, brought.input, True))
+    denial = catalog.check(question, undo)
+    if denial is None:
+        ruling = policy.rule_on(question, undo, counts)
+        rules |= ruling.rules or {}
+        denial = policy.as_denial(ruling)
+    if denial is None and access.is_unanswered(question, undo):
+        needs.add(undo.tool_name)
+    denial = denial or access.check(question, undo)
+    return None if denial is None else replace(denial, reason=f"its compensation: {denial.reason}")
 
 
 def _denied(index: int, short_ref: str, ref: str, denial: Denial, item: Item | None) -> ItemVerdict:

@@ -52,11 +52,35 @@ class ExecutionFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
-    """What the execution has used: proposed tasks, tokens; `depth` is where the items would run."""
+class Amounts:
+    """An amount of each budget that children share with their parents: proposed tasks, tokens, cost."""
 
     tasks: int = 0
     tokens: int = 0
+    cost_nano_usd: int = 0
+
+    def each(self) -> tuple[int, int, int]:
+        """The amounts, in the order of the fields."""
+        return self.tasks, self.tokens, self.cost_nano_usd
+
+    def minus(self, other: Amounts) -> Amounts:
+        """What is left of these when others are taken away; it may be less than nothing."""
+        return Amounts(*(a - b for a, b in zip(self.each(), other.each(), strict=True)))
+
+    def plus(self, other: Amounts) -> Amounts:
+        """Both together."""
+        return Amounts(*(a + b for a, b in zip(self.each(), other.each(), strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the execution has used, and lent to its children; `depth` is where the items would run.
+
+    `granted` is what its parent lets it use in all; None where there is no parent.
+    """
+
+    used: Amounts = field(default_factory=Amounts)
+    granted: Amounts | None = None
     turn: int = 0
     depth: int = 0
 
@@ -66,7 +90,8 @@ class Question:
     """Everything a verdict depends on.
 
     `access` holds the answers of access reviews by tool: absent means not asked yet. `visible` are
-    the refs that proposed text may name, `taken` those that exist, `prefix` goes before a short ref and
+    the refs that proposed text may name, `own` those that the proposer has brought forth, `taken` those that
+    exist, `prefix` goes before a short ref and
     `suffix` (of an iteration) behind it. `most_bytes` is how large a proposal may be.
     `proposed` is false for authored tasks: budgets of proposals do not bind them, and rules only
     where `bind_policy` says so. `counts` is the `Verdict.counts` of the proposal that a single task
@@ -81,6 +106,7 @@ class Question:
     access: Mapping[str, bool]
     visible: frozenset[str] = frozenset()
     taken: frozenset[str] = frozenset()
+    own: frozenset[str] = frozenset()
     prefix: str = ""
     suffix: str = ""
     most_bytes: int = 64 * 1024

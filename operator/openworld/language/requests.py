@@ -79,6 +79,19 @@ def request_of(given: JsonObject) -> JsonObject:
     return request
 
 
+def host_of(given: JsonObject) -> str:
+    """The host that a request goes to, in lower case; empty while expressions may still say which."""
+    said = given.get(REQUEST, given)
+    uri = said.get("uri") if isinstance(said, dict) else None
+    if not isinstance(uri, str) or _Reading(authored=False).url(uri.partition("${")[0]):
+        return ""
+    known, is_open, _ = uri.partition("${")
+    parts = urlsplit(known)
+    if is_open and not parts.path:
+        return ""
+    return (parts.hostname or "").lower()
+
+
 def sink_problem(sink: Json, *, authored: bool = True) -> str:
     """What is wrong with an EVENT task's sink; empty if nothing is known to be."""
     if not isinstance(sink, str) or not sink:

@@ -33,12 +33,14 @@ from openworld.engine.needs import (
     Definition,
     DefinitionKind,
     Environment,
+    Mandatory,
     Need,
     NeedAccess,
     NeedChild,
     NeedClaim,
     NeedDefinition,
     NeedEnvironment,
+    NeedMandatory,
     ScriptAnswer,
 )
 from openworld.engine.outside import Desired, DesiredChild, spec_of_child
@@ -92,6 +94,7 @@ class Namespace:
         self.definitions = Definitions()
         self._check = check
         self._may_use = may_use
+        self.mandatory: list[str] = []
         self._env = Environment(env or {})
         self._started: dict[tuple[str, int], SimulatedExecution] = {}
         self._facts = 0
@@ -218,6 +221,7 @@ class Namespace:
         approve: bool,
         by: str = "reviewer@example.com",
         reason: str = "",
+        edited: JsonObject | None = None,
     ) -> str:
         """A person approves or rejects the item that a task shows them now."""
         task = execution.state.tasks.get(ref)
@@ -229,7 +233,7 @@ class Namespace:
             ref=ref,
             tool=gate.tool if gate else None,
             item_digest=gate.digest if gate else None,
-            payload={"reason": reason} if reason else {},
+            payload=({"reason": reason} if reason else {}) | ({} if edited is None else {"input": edited}),
         )
 
     def fact_id(self) -> str:
@@ -325,6 +329,8 @@ class Namespace:
     def _answer(self, need: Need) -> Answer:
         if isinstance(need, NeedDefinition):
             return self.definitions.find(need.kind, need.name, need.version)
+        if isinstance(need, NeedMandatory):
+            return Mandatory(tuple(self.definitions.find(DefinitionKind.POLICY, n) for n in self.mandatory))
         if isinstance(need, NeedEnvironment):
             return self._env
         if isinstance(need, NeedAccess):
@@ -424,6 +430,7 @@ class Namespace:
             phase=child.state.phase,
             output=child.state.output,
             reason=child.state.reason,
+            used=child.state.spent,
         )
         if fact in execution.facts:
             return

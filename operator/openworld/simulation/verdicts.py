@@ -14,14 +14,17 @@ from typing import TypeVar
 
 from openworld.api import JsonObject, Task
 from openworld.engine.decide import Pass
-from openworld.engine.governed import (
-    Policies,
-    must_judge,
-    policy_source,
-    verdict_before_start,
-    verdict_on_proposal,
+from openworld.engine.governed import must_judge, verdict_before_start, verdict_on_proposal
+from openworld.engine.needs import (
+    Answer,
+    Definition,
+    DefinitionKind,
+    Mandatory,
+    Need,
+    NeedAccess,
+    NeedDefinition,
+    NeedMandatory,
 )
-from openworld.engine.needs import Answer, Definition, DefinitionKind, Need, NeedAccess, NeedDefinition
 from openworld.engine.state import Scope, TaskState
 from openworld.governance import Check, Decision, Verdict
 
@@ -92,7 +95,7 @@ class Bench:
 
     def on_proposal(self, p: Pass, task: TaskState, access: Mapping[str, bool]) -> Verdict:
         """The verdict on the newest proposal of a task. Raises MissingDefinitionError."""
-        return self._settled(p, access, lambda: verdict_on_proposal(p, task, also=self._also()))
+        return self._settled(p, access, lambda: verdict_on_proposal(p, task))
 
     def before_start(
         self,
@@ -105,18 +108,15 @@ class Bench:
         named_by_data: bool,
     ) -> Verdict | None:
         """The verdict on a task with its final input; None if it is not judged. Raises as `on_proposal`."""
-        also = self._also()
         is_judged = self._settled(
-            p, access, lambda: must_judge(p, scope, definition, named_by_data=named_by_data, also=also)
+            p, access, lambda: must_judge(p, scope, definition, named_by_data=named_by_data)
         )
         if not is_judged:
             return None
         verdict, _ = self._settled(
             p,
             access,
-            lambda: verdict_before_start(
-                p, scope, definition, task_input, named_by_data=named_by_data, also=also
-            ),
+            lambda: verdict_before_start(p, scope, definition, task_input, named_by_data=named_by_data),
         )
         return verdict
 
@@ -124,11 +124,6 @@ class Bench:
         """Whether a verdict on an item rests on an access review that nobody has answered."""
         has_passed = item["decision"] != Decision.DENIED or item["check"] in _AFTER_ACCESS
         return has_passed and item.get("tool") in self._assumed
-
-    def _also(self) -> Policies:
-        return tuple(
-            policy_source(self.definitions.find(DefinitionKind.POLICY, name)) for name in self.mandatory
-        )
 
     def _settled(self, p: Pass, access: Mapping[str, bool], ask: Callable[[], T | None]) -> T:
         """The answer to a question, once everything has been looked up that it needs."""
@@ -150,6 +145,9 @@ class Bench:
             if need.tool not in access:
                 self._assumed.add(need.tool)
             return access.get(need.tool, True)
+        if isinstance(need, NeedMandatory):
+            found = (self.definitions.find(DefinitionKind.POLICY, name) for name in self.mandatory)
+            return Mandatory(tuple(found))
         raise TypeError(f"a verdict does not ask for {need}")
 
     def _find(self, need: NeedDefinition) -> Definition:

@@ -335,7 +335,7 @@ def _gates() -> Namespace:
         "name": "sub",
         "match": {"types": ["SUB_WORKFLOW"]},
         "decision": "RequireApproval",
-        "approval": {"timeoutSeconds": 60},
+        "approval": {"timeoutSeconds": 60, "onTimeout": "Escalate"},
     }
     made.define("Policy", "all", {"scope": "All", "rules": [rule, sub]})
     secret = {"as": "${workflow.secrets.crm.token}"}
@@ -345,6 +345,9 @@ def _gates() -> Namespace:
     child = {"ref": "sub", "type": "SUB_WORKFLOW", "subWorkflowParam": {"name": "below"}}
     _run(made, child, policyRef={"name": "all"})
     made.advance(60)
+    made.advance(60)
+    plain = _run(made, {"ref": "fix", "type": "repair", "input": {"to": 1}}, policyRef={"name": "all"})
+    made.decide_on_item(plain, "fix", approve=True, by=BOB, edited={"to": 2})
     return made
 
 

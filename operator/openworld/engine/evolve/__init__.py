@@ -14,7 +14,7 @@ from openworld.engine.state import State
 from openworld.language.canonical import stored_size
 from openworld.ledger import EventType, Payloads, epoch_ms, join
 
-from . import compensation, proposals, tasks
+from . import budgets, compensation, proposals, tasks
 from .entering import definition_of
 from .loops import iteration_id
 from .registry import HANDLERS
@@ -47,4 +47,14 @@ def fold(state: State, events: Iterable[JsonObject], payloads: Payloads = _NONE)
     return state
 
 
-__all__ = ["BY_SPEC", "compensation", "definition_of", "evolve", "fold", "iteration_id", "proposals", "tasks"]
+__all__ = [
+    "BY_SPEC",
+    "budgets",
+    "compensation",
+    "definition_of",
+    "evolve",
+    "fold",
+    "iteration_id",
+    "proposals",
+    "tasks",
+]

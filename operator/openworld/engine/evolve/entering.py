@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from math import ceil
+
 from openworld.api import JsonObject, Task, TaskStatus, TaskType
+from openworld.api.agent import Price
 from openworld.engine.scopes import close_if_done, iteration_of, open_scope, origin_of
 from openworld.engine.state import Scope, State, TaskState
+from openworld.governance import Amounts
 
 from .loops import keep_iteration
 
@@ -45,6 +50,9 @@ def end(state: State, task: TaskState, status: TaskStatus, event: JsonObject, at
         task.output = event.get("output", task.output if status is TaskStatus.COMPLETED else {})
     if state.active.pop(task.ref, "absent") == "absent":
         return
+    if task.grant is not None and task.granted_seq == task.seq and not task.is_settled:
+        charge(state, task, task.grant)
+    task.is_settled = False
     if status.is_success:
         state.completed += 1
     elif status is not TaskStatus.SKIPPED:
@@ -54,6 +62,15 @@ def end(state: State, task: TaskState, status: TaskStatus, event: JsonObject, at
         state.tasks[scope.owner].failed_inside = True
     scope.remaining -= 1
     close_if_done(state, scope)
+
+
+def charge(state: State, task: TaskState, used: Amounts) -> None:
+    """Count what the child of a task has used in all, in place of what was counted of it before."""
+    more = used.minus(task.used_by_child)
+    task.used_by_child = used
+    state.proposed_tasks += more.tasks
+    state.tokens += more.tokens
+    state.cost_nano_usd += more.cost_nano_usd
 
 
 def open_branch(state: State, task: TaskState, scope: Scope, name: str, tasks: list[Task]) -> None:
@@ -74,5 +91,29 @@ def open_branch(state: State, task: TaskState, scope: Scope, name: str, tasks: l
 
 
 def count(state: State, event: JsonObject) -> None:
-    usage = event.get("usage", {})
-    state.tokens += usage.get("tokensIn", 0) + usage.get("tokensOut", 0)
+    usage = event.get("usage")
+    if not usage:
+        return
+    task = state.tasks[event["ref"]]
+    tokens = usage.get("tokensIn", 0) + usage.get("tokensOut", 0)
+    agent = state.agents.get(task.agent_digest)
+    cost = cost_nano_usd(agent[1].model.price, usage) if agent is not None else 0
+    state.tokens += tokens
+    state.cost_nano_usd += cost
+    task.spent = task.spent.plus(Amounts(0, tokens, cost))
+
+
+def cost_nano_usd(price: Price, usage: JsonObject) -> int:
+    """What a turn has cost, in billionths of a US dollar, rounded up.
+
+    A dollar for a million tokens is 1,000 billionths for one.
+    """
+    cached = min(usage.get("tokensCached", 0), usage.get("tokensIn", 0))
+    fresh = usage.get("tokensIn", 0) - cached
+    of_cached = price.input_per_million if price.cached_per_million is None else price.cached_per_million
+    parts = (
+        (fresh, price.input_per_million),
+        (cached, of_cached),
+        (usage.get("tokensOut", 0), price.output_per_million),
+    )
+    return ceil(sum((Decimal(each) * 1000 * count for count, each in parts), Decimal(0)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from openworld.api import Agent, JsonObject, Task, TaskStatus, TaskType
-from openworld.api.policy import Limits
+from openworld.api.policy import Limits, OnTimeout
 from openworld.engine.scopes import open_scope
 from openworld.engine.state import Gate, Scope, State, Turn
 from openworld.ledger import EventType, epoch_ms
@@ -59,7 +59,7 @@ def _materialized(state: State, event: JsonObject, at_ms: int) -> None:  # noqa:
     refs = [task.task_reference_name for task in tasks]
     owner.turns[-1].refs = refs
     owner.branch_refs = owner.branch_refs + refs
-    state.proposed_tasks += len(tasks)
+    state.proposed_tasks += sum(1 if task.compensation is None else 2 for task in tasks)
     open_scope(
         state,
         Scope(
@@ -92,6 +92,10 @@ def _requested(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: AR
         rule=event["rule"],
         count=approval["count"],
         not_requester=approval["notRequester"],
+        not_committer=approval.get("notCommitter", False),
+        on_timeout=OnTimeout(approval.get("onTimeout", OnTimeout.DENY)),
+        seconds=approval["timeoutSeconds"],
+        approved_by=list(event.get("approvedBy", ())),
         expires_at_ms=epoch_ms(event["expiresAt"]),
         subject_digest=event.get("subject", {}).get("digest", ""),
     )
@@ -100,5 +104,16 @@ def _requested(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: AR
 @on(EventType.APPROVAL_GIVEN)
 def _approved(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: ARG001
     gate = state.tasks[event["ref"]].gate
+    if gate is None:
+        return
+    gate.approved_by.append(event["by"])
+    if "input" in event:  # edited: it is asked for again, with this one's consent
+        state.tasks[event["ref"]].input, gate.edited_by = event["input"], event["by"]
+        gate.approved_by = [event["by"]] * gate.count
+
+
+@on(EventType.APPROVAL_ESCALATED)
+def _escalated(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: ARG001
+    gate = state.tasks[event["ref"]].gate
     if gate is not None:
-        gate.approved_by.append(event["by"])
+        gate.expires_at_ms, gate.is_escalated = epoch_ms(event["expiresAt"]), True

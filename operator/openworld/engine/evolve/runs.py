@@ -22,7 +22,7 @@ def _started(state: State, event: JsonObject, at_ms: int) -> None:
     state.workflow = Workflow.model_validate(event["definition"])
     identity = event["workflow"]
     state.workflow_name, state.workflow_version = identity["name"], identity["version"]
-    state.workflow_digest = identity["digest"]
+    state.workflow_digest, state.committer = identity["digest"], identity.get("committer", "")
     state.started_at_ms = state.clock_from_ms = at_ms
     state.input, state.env = event["input"], event.get("env", {})
     state.claim = event.get("claim", "")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from openworld.api import Agent
-from openworld.engine import context, governed
+from openworld.api.policy import nano_usd
+from openworld.engine import budget, context, governed
 from openworld.engine.decide import Pass
 from openworld.engine.endings import CONTEXT_LIMIT_BYTES, abandon_below, fail_task
 from openworld.engine.needs import Definition, DefinitionKind, NeedDefinition
@@ -26,8 +27,8 @@ class AgentTask(TaskKind):
     def follow(self, p: Pass, task: TaskState) -> None:
         """Start the first turn, or after a turn whose items have all ended: answer, give up, or go on."""
         turn = task.turn
-        if p.now_ms >= _budget_ends_ms(p.state):
-            limit = p.state.limits.duration_seconds
+        if p.now_ms >= budget.ends_ms(p.state):
+            limit = (budget.ends_ms(p.state) - p.state.clock_from_ms) // 1000
             seconds = (p.now_ms - p.state.clock_from_ms) // 1000
             self._exceeded(p, task, "durationSeconds", seconds, limit)
             return
@@ -58,12 +59,12 @@ class AgentTask(TaskKind):
         if not isinstance(name, str) or not name:
             self._fail(p, task, "InvalidInput: inputParameters.agent must name an Agent")
             return
-        policies = governed.policies(p)
         source = self._agent(p, task, name)
         if source is None:
             return
         agent, agent_digest = source
         catalogs = governed.catalogs(p, list(agent.catalogs))
+        policies = governed.policies(p, agent)
         if catalogs is None or policies is None or self._exceeds_budget(p, task, agent, number):
             return
         if not governed.has_capacity(p):
@@ -121,16 +122,20 @@ class AgentTask(TaskKind):
         return None
 
     def _exceeds_budget(self, p: Pass, task: TaskState, agent: Agent, number: int) -> bool:
-        limits = p.state.limits
-        seconds = (p.now_ms - p.state.clock_from_ms) // 1000
+        used, most = budget.used(p.state), budget.allowed(p.state)
         used_and_allowed = {
-            "turns": (number - 1, context.turn_limit(agent, limits)),
-            "tokens": (p.state.tokens, limits.tokens),
-            "durationSeconds": (seconds, limits.duration_seconds),
+            "turns": (number - 1, context.turn_limit(agent, p.state.limits)),
+            "tokens": (used.tokens, most.tokens),
+            "costUSD": (used.cost_nano_usd, most.cost_nano_usd),
         }
-        for limit, (used, allowed) in used_and_allowed.items():
-            if used >= allowed:
-                self._exceeded(p, task, limit, used, allowed)
+        if agent.limits.tokens is not None:
+            used_and_allowed["tokens of the agent"] = (task.spent.tokens, agent.limits.tokens)
+        if agent.limits.cost_usd is not None:
+            most_of_it = nano_usd(agent.limits.cost_usd)
+            used_and_allowed["costUSD of the agent"] = (task.spent.cost_nano_usd, most_of_it)
+        for limit, (spent, allowed) in used_and_allowed.items():
+            if spent >= allowed:
+                self._exceeded(p, task, limit, spent, allowed)
                 return True
         return False
 
@@ -173,7 +178,7 @@ class AgentTask(TaskKind):
 
     def wake_ms(self, state: State, task: TaskState) -> int | None:  # noqa: ARG002
         """When the execution's time is used up, whatever the agent waits for."""
-        return _budget_ends_ms(state)
+        return budget.ends_ms(state)
 
     def limit(self, state: State, task: TaskState) -> Expired | None:
         """turnTimeoutSeconds of the agent, from the container's start; as long again to start at all."""
@@ -188,10 +193,6 @@ class AgentTask(TaskKind):
                 "its pod was not scheduled or its image not pulled"
             )
         return Expired("turnTimeoutSeconds", since + seconds * 1000, reason)
-
-
-def _budget_ends_ms(state: State) -> int:
-    return state.clock_from_ms + state.limits.duration_seconds * 1000
 
 
 def _why(task: TaskState) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from openworld.api import JsonObject, Task, TaskStatus
+from openworld.engine import budget
 from openworld.engine.decide import Pass
 from openworld.engine.outside import DesiredChild
 from openworld.engine.state import Scope, State, TaskState
@@ -35,7 +36,8 @@ class StartWorkflowTask(TaskKind):
 
     def desired(self, state: State, task: TaskState) -> Iterator[DesiredChild]:
         """The execution that is to exist."""
-        if task.status is not TaskStatus.IN_PROGRESS:
+        is_granted = task.granted_seq == task.seq or not budget.is_lent(state, task)
+        if task.status is not TaskStatus.IN_PROGRESS or not is_granted:
             return
         start = asked(task.input)
         yield DesiredChild(
@@ -49,6 +51,8 @@ class StartWorkflowTask(TaskKind):
             workflow_digest=task.subject_digest,
             detached=True,
             idempotency_key=start.get("idempotencyKey") or "",
+            policies=sub_workflow.policies_of(state, task),
+            grant=budget.grant_of(state, task),
             returns_existing=start.get("idempotencyStrategy") == RETURN_EXISTING,
         )
 

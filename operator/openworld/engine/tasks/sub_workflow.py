@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from openworld.api import JsonObject, Task, TaskStatus, Workflow
 from openworld.api.workflow import SubWorkflowParam
+from openworld.engine import budget, governed
 from openworld.engine.decide import Pass, resolved
 from openworld.engine.endings import fail_task
 from openworld.engine.needs import Definition, DefinitionKind, NeedDefinition
@@ -50,7 +51,8 @@ class SubWorkflowTask(TaskKind):
     def desired(self, state: State, task: TaskState) -> Iterator[DesiredChild]:
         """The child execution."""
         parameter = task.definition.sub_workflow_param
-        if task.status is TaskStatus.IN_PROGRESS and parameter is not None:
+        is_granted = task.granted_seq == task.seq
+        if task.status is TaskStatus.IN_PROGRESS and parameter is not None and is_granted:
             yield DesiredChild(
                 seq=task.seq,
                 ref=task.ref,
@@ -61,7 +63,14 @@ class SubWorkflowTask(TaskKind):
                 workflow_digest=task.subject_digest if task.inline is None else "",
                 definition=task.inline,
                 revivals=task.child_revivals,
+                policies=policies_of(state, task),
+                grant=budget.grant_of(state, task),
             )
+
+
+def policies_of(state: State, task: TaskState) -> tuple[str, ...]:
+    """The policies of this run, and of the agent whose proposal a task is of: they bind its child too."""
+    return tuple(governed.policy_names(state, governed.agent_of(state, state.scope_of(task))))
 
 
 def is_startable(p: Pass, task: TaskState, name: str, version: int | None) -> bool:

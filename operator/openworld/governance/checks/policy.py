@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from openworld.api import JsonObject, TaskType
-from openworld.api.policy import Approval, Mode, Rule, RuleDecision
+from openworld.api import JsonObject, Policy, TaskType
+from openworld.api.policy import Approval, Mode, OnTimeout, Rule, RuleDecision
 from openworld.governance import cel
 from openworld.governance.item import Item
 from openworld.governance.question import PolicySource, Question
 from openworld.governance.verdict import Check, Decision, Denial
+from openworld.language.requests import host_of
 
 DEFAULT_DENY = "default-deny"
 
@@ -69,6 +70,12 @@ def _ruling(source: PolicySource, question: Question, item: Item, counts: Mappin
         reason = f"policy {source.name!r} cannot be used and so denies everything: {source.problem}"
         return Ruling(Decision.DENIED, "policy-unusable", reason)
     ruling = _judged(source.name, policy.rules, question, item, counts)
+    if ruling.decision is not Decision.DENIED and _must_be_undoable(policy, question, item):
+        reason = (
+            f"policy {source.name!r} wants every {item.tool.effect if item.tool else ''} tool to have a "
+            "compensation: give the item one, or name a tool that has one"
+        )
+        ruling = Ruling(Decision.DENIED, "requireCompensation", reason, rules=ruling.rules)
     if policy.mode is Mode.AUDIT and ruling.decision is not Decision.ALLOWED:
         said = f"{source.name}/{ruling.rule}: {ruling.decision.value}: {ruling.reason}"
         return Ruling(
@@ -82,13 +89,22 @@ def _ruling(source: PolicySource, question: Question, item: Item, counts: Mappin
     return ruling
 
 
+def _must_be_undoable(policy: Policy, question: Question, item: Item) -> bool:
+    """Whether a policy wants a compensation that an item does not have."""
+    wanted, tool = policy.require_compensation, item.tool
+    if wanted is None or tool is None or not question.proposed or tool.effect not in wanted.effects:
+        return False
+    is_undoing = item.task.task_reference_name != item.ref  # what undoes an item is judged under its ref
+    return not is_undoing and item.task.compensation is None and tool.compensation is None
+
+
 def _judged(
     policy: str, rules: list[Rule], question: Question, item: Item, counts: Mapping[str, int]
 ) -> Ruling:
     hits: dict[RuleDecision, list[Rule]] = {decision: [] for decision in RuleDecision}
     open_rules: list[Rule] = []
     errors: list[str] = []
-    for rule in _matching(rules, item):
+    for rule in _matching(rules, item, proposed=question.proposed):
         if rule.when is None:
             hits[rule.decision].append(rule)
             continue
@@ -139,13 +155,16 @@ def _judged(
 
 def _cure(item: Item) -> str:
     """What the item is called in a rule that would allow it."""
+    if item.task.type is TaskType.HTTP:
+        host = host_of(item.input) or "a host that is not known before it starts"
+        return f"an HTTP request to {host[:253]}; a rule may, with match: {{types: [HTTP], hosts: […]}}"
     if item.task.type is not TaskType.SIMPLE:
         kind = item.task.type.value
         return f"task type {kind}; a rule may, with match.types: [{kind}]"
     return f"tool {item.tool_name!r}"
 
 
-def _matching(rules: list[Rule], item: Item) -> Iterator[Rule]:
+def _matching(rules: list[Rule], item: Item, *, proposed: bool) -> Iterator[Rule]:
     """The rules whose lists name the item: each given list must contain its value."""
     tool = item.tool
     for rule in rules:
@@ -159,7 +178,20 @@ def _matching(rules: list[Rule], item: Item) -> Iterator[Rule]:
         is_tool = item.task.type is TaskType.SIMPLE
         if not is_tool and not match.types and rule.decision is RuleDecision.ALLOW:
             continue  # task types are allowed by name, never by a rule that was written for tools
+        if match.hosts and not _is_host_of(match.hosts, item):
+            continue
+        is_request = item.task.type is TaskType.HTTP
+        if is_request and proposed and not match.hosts and rule.decision is RuleDecision.ALLOW:
+            continue  # a proposed request is allowed to hosts that somebody has named
         yield rule
+
+
+def _is_host_of(patterns: list[str], item: Item) -> bool:
+    """Whether an HTTP item goes to one of the hosts. One whose host is not known yet goes to none."""
+    host = host_of(item.input) if item.task.type is TaskType.HTTP else ""
+    return bool(host) and any(
+        host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern for pattern in patterns
+    )
 
 
 def _holds(when: str, question: Question, item: Item, counts: Mapping[str, int]) -> bool:
@@ -198,4 +230,6 @@ def _strictest(approvals: list[Approval]) -> Approval:
         count=max(a.count for a in approvals),
         timeout_seconds=min(a.timeout_seconds for a in approvals),
         not_requester=any(a.not_requester for a in approvals),
+        not_committer=any(a.not_committer for a in approvals),
+        on_timeout=min((a.on_timeout for a in approvals), key=list(OnTimeout).index),
     )

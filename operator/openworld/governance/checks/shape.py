@@ -17,17 +17,37 @@ from openworld.api.workflow import SubWorkflowParam
 from openworld.governance.item import Item
 from openworld.governance.question import Question
 from openworld.governance.verdict import Check, Denial
-from openworld.language.canonical import canonical
+from openworld.language.canonical import canonical, path_text
 from openworld.language.expressions import ExpressionError, references
 from openworld.language.reading import kind_of, suggestion
+from openworld.language.requests import request_problems
 
 MOST_ITEMS = 1000
 DEEPEST = 32
 INTENTS = ("FORK_JOIN_DYNAMIC", "SEQUENCE")
 PROPOSAL_KEYS = ("intent", "rationale", "tasks", "output", "atomic")
-ITEM_KEYS = ("ref", "type", "name", "input", "dependsOn", "optional", "retry", "subWorkflowParam")
+ITEM_KEYS = (
+    "ref",
+    "type",
+    "name",
+    "input",
+    "dependsOn",
+    "optional",
+    "retry",
+    "subWorkflowParam",
+    "compensation",
+)
 #: Conductor's long form, as dynamic forks carry it.
 LONG_KEYS = {"taskReferenceName": "ref", "inputParameters": "input"}
+#: Items that do something that could be undone.
+WITH_COMPENSATION = (
+    TaskType.SIMPLE,
+    TaskType.HTTP,
+    TaskType.AGENT,
+    TaskType.HUMAN,
+    TaskType.SUB_WORKFLOW,
+    TaskType.START_WORKFLOW,
+)
 _REF_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 _LONGEST_REF = 63
 
@@ -182,9 +202,55 @@ def _item(question: Question, index: int, raw: Json, refs: list[str]) -> Item | 
         if task_type is not TaskType.SUB_WORKFLOW:
             return _no("subWorkflowParam", "only a SUB_WORKFLOW item has a subWorkflowParam")
         given = {"subWorkflowParam": fields["subWorkflowParam"], "input": given}
-    return _built(
-        question, index, short_ref, task_type, name or kind.lower(), given, optional=optional, retry=retry
-    )
+    if task_type is TaskType.COMPENSATE:
+        problem = _undoing_problem(question, given)
+        if problem:
+            return _no("input", problem)
+    undone_by = _compensation(fields.get("compensation"), task_type)
+    if isinstance(undone_by, Denial):
+        return undone_by
+    more: dict[str, object] = {"optional": True} if optional else {}
+    if retry is not None:
+        more["retryCount"] = retry
+    if undone_by is not None:
+        more["compensation"] = undone_by
+    return _built(question, index, short_ref, task_type, name or kind.lower(), given, more)
+
+
+def _undoing_problem(question: Question, given: JsonObject) -> str:
+    """What is wrong with the input of a COMPENSATE item: a proposer undoes what came of its own proposals."""
+    ref = given.get("scope")
+    if set(given) != {"scope"} or not isinstance(ref, str):
+        return "a COMPENSATE item has the input {scope: REF}, and nothing else"
+    if ref not in question.own:
+        meant = suggestion(ref, question.own)
+        return f"it may undo only what it has proposed itself, and {ref!r} is none of that{meant}"
+    return ""
+
+
+def _compensation(raw: Json, task_type: TaskType) -> JsonObject | Denial | None:
+    """What an item brings to undo it: a tool, and an input made from what the item was given and gave."""
+    if raw is None:
+        return None
+    if task_type not in WITH_COMPENSATION:
+        return _no("compensation", f"a {task_type} item has nothing that could be undone")
+    if not isinstance(raw, dict):
+        return _no("compensation", f"compensation must be an object, and is {kind_of(raw)}")
+    fields = {"tool" if key == "type" else key: value for key, value in raw.items()}
+    if len(fields) != len(raw) or not set(fields) <= {"tool", "input"}:
+        return _no("compensation", "compensation is {tool: NAME, input: {…}}")
+    if not isinstance(fields.get("tool"), str) or not isinstance(fields.get("input", {}), dict):
+        return _no("compensation", "compensation names a tool, and its input is an object")
+    try:
+        found = references(fields.get("input", {}))
+    except ExpressionError as error:
+        return _no("expression", f"compensation: {error}")
+    for reference in found:
+        of_run = reference.root == "workflow" and reference.path.split(".")[0].split("[")[0] == "input"
+        if reference.root not in ("input", "output") and not of_run:
+            seen = "${input…}, ${output…} and ${workflow.input…}"
+            return _no("expression", f"compensation: {reference.text}: it sees only {seen}")
+    return fields
 
 
 def _built(
@@ -194,9 +260,7 @@ def _built(
     task_type: TaskType,
     name: str,
     given: JsonObject,
-    *,
-    optional: bool,
-    retry: int | None,
+    more: dict[str, object],
 ) -> Item | Denial:
     ref = question.full_ref(short_ref)
     values: dict[str, object] = {
@@ -205,16 +269,16 @@ def _built(
         "type": task_type.value,
         "inputParameters": given,
         "dependsOn": [],
+        **more,
     }
-    if optional:
-        values["optional"] = True
-    if retry is not None:
-        values["retryCount"] = retry
     if task_type is TaskType.SUB_WORKFLOW:
         started = _started(given)
         if isinstance(started, Denial):
             return started
         values |= started
+    if task_type is TaskType.HTTP:
+        for where, message in request_problems(given):
+            return _no("input", f"input.{path_text(where)}: {message}")
     if task_type is TaskType.AGENT and (not isinstance(given.get("agent"), str) or "${" in given["agent"]):
         return _no("input", "an AGENT item's input.agent must be the name of an Agent")
     try:

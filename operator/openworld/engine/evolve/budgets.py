@@ -1,0 +1,28 @@
+"""What children are lent, and what comes back of it."""
+
+from __future__ import annotations
+
+from openworld.api import JsonObject
+from openworld.engine.state import State
+from openworld.governance import Amounts
+from openworld.ledger import EventType
+
+from .entering import charge
+from .registry import on
+
+
+@on(EventType.BUDGET_RESERVED)
+def _reserved(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: ARG001
+    task = state.tasks[event["ref"]]
+    task.grant, task.granted_seq, task.used_by_child = _amounts(event), task.seq, Amounts()
+
+
+@on(EventType.BUDGET_RETURNED)
+def _returned(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: ARG001
+    task = state.tasks[event["ref"]]
+    charge(state, task, _amounts(event["used"]))
+    task.is_settled = True
+
+
+def _amounts(data: JsonObject) -> Amounts:
+    return Amounts(data["tasks"], data["tokens"], data["costNanoUSD"])
