@@ -25,13 +25,15 @@ MOST_TOKENS = 10_000_000
 _EFFORTS = ("minimal", "low", "medium", "high")
 _MOST_STOP_WORDS = 16
 #: Keys that only one provider's API has.
-_ONLY_OF = {
+ONLY_OF = {
     "frequencyPenalty": "openai",
     "presencePenalty": "openai",
     "reasoningEffort": "openai",
     "topK": "anthropic",
     "thinkingTokenLimit": "anthropic",
 }
+#: What names a prompt template of a Conductor server.
+TEMPLATES = ("prompt", "promptName", "promptVersion", "promptVariables", "allowRawPrompts")
 #: Keys of Conductor's that mean nothing here, and what to do instead.
 NOT_HERE: Mapping[str, str] = {
     **dict.fromkeys(
@@ -40,7 +42,7 @@ NOT_HERE: Mapping[str, str] = {
         "apiKey say where the model is",
     ),
     **dict.fromkeys(
-        ("prompt", "promptName", "promptVersion", "promptVariables", "allowRawPrompts"),
+        TEMPLATES,
         "belongs to a prompt template of a Conductor server: write its text into instructions or messages, "
         "with expressions",
     ),
@@ -80,9 +82,9 @@ def completion_problems(given: JsonObject, *, authored: bool = True) -> Iterator
     for key, check in _CHECKS.items():
         if key in said and not reading.is_open(said[key]) and (message := check(said[key])):
             yield (key,), message
-    provider = said.get("llmProvider")
-    for key, only in _ONLY_OF.items():
-        if key in said and provider in PROVIDERS and provider != only:
+    provider = _known(said.get("llmProvider"))
+    for key, only in ONLY_OF.items():
+        if key in said and provider and provider != only:
             yield (key,), f"means nothing to {provider}, only to {only}"
     yield from _told(said, reading)
     yield from tool_problems(said.get("tools"), reading)
@@ -104,9 +106,10 @@ def completion_of(given: JsonObject) -> JsonObject:
 def _where(said: JsonObject, reading: Reading) -> Iterator[Problem]:
     """Which model, where it is, and with which key."""
     provider, base = said.get("llmProvider"), said.get("baseURL")
+    known = _known(provider)
     if provider is None:
         yield ("llmProvider",), f"is required: one of {', '.join(PROVIDERS)}"
-    elif not reading.is_open(provider) and provider not in PROVIDERS:
+    elif not reading.is_open(provider) and not known:
         yield (
             ("llmProvider",),
             f"{str(provider)[:80]!r} is not known here: one of {', '.join(PROVIDERS)}. What speaks OpenAI's "
@@ -123,8 +126,13 @@ def _where(said: JsonObject, reading: Reading) -> Iterator[Problem]:
         yield ("baseURL",), "must be the URL that paths are put behind, without ? and #"
     if message := _key_problem(said.get("apiKey"), authored=reading.authored):
         yield ("apiKey",), message
-    elif "apiKey" not in said and base is None and provider in PROVIDERS:
-        yield ("apiKey",), f"is required by {PROVIDERS[provider]}: ${{workflow.secrets.NAME.KEY}}"
+    elif "apiKey" not in said and base is None and known:
+        yield ("apiKey",), f"is required by {PROVIDERS[known]}: ${{workflow.secrets.NAME.KEY}}"
+
+
+def _known(provider: Json) -> str:
+    """The provider; empty if it is none that is known."""
+    return provider if isinstance(provider, str) and provider in PROVIDERS else ""
 
 
 def _key_problem(key: Json, *, authored: bool) -> str:

@@ -12,8 +12,8 @@ from openworld.api.meta import JsonObject
 from .reading import suggestion
 from .requests import OWN_HEADERS, Problem, Reading, header_texts
 
-_LISTING = ("mcpServer", "headers")
-_CALL = (*_LISTING, "method", "arguments")
+LISTING_KEYS = ("mcpServer", "headers")
+CALL_KEYS = (*LISTING_KEYS, "method", "arguments")
 #: Headers that follow from the protocol.
 _OWN = (
     *OWN_HEADERS,
@@ -31,11 +31,11 @@ _LONGEST_METHOD = 256
 def listing_problems(given: JsonObject, *, authored: bool = True) -> Iterator[Problem]:
     """What is wrong with the input of a LIST_MCP_TOOLS task. Authored text may hold expressions."""
     for key, value in given.items():
-        if key not in _LISTING and value is not None:
-            meant = suggestion(str(key), _LISTING)
+        if key not in LISTING_KEYS and value is not None:
+            meant = suggestion(str(key), LISTING_KEYS)
             yield (
                 (key,),
-                f"means nothing to a LIST_MCP_TOOLS task{meant or '; it reads ' + ', '.join(_LISTING)}",
+                f"means nothing to a LIST_MCP_TOOLS task{meant or '; it reads ' + ', '.join(LISTING_KEYS)}",
             )
     yield from _server(given, Reading(authored=authored))
 
@@ -44,8 +44,8 @@ def call_problems(given: JsonObject, *, authored: bool = True) -> Iterator[Probl
     """What is wrong with the input of a CALL_MCP_TOOL task. Authored text may hold expressions."""
     reading = Reading(authored=authored)
     for key, value in given.items():
-        if key not in _CALL and value is not None:
-            meant = suggestion(str(key), _CALL)
+        if key not in CALL_KEYS and value is not None:
+            meant = suggestion(str(key), CALL_KEYS)
             elsewhere = meant or "; what the tool is given stands under arguments"
             yield (key,), f"means nothing to a CALL_MCP_TOOL task{elsewhere}"
     yield from _server(given, reading)
