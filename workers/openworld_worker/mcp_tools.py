@@ -128,7 +128,8 @@ def _with_server(
             return _failed(wire, _leaf(error))
     if answers:
         return answers[0]
-    raise NoAnswerError(f"{wire.shown}: no answer within {seconds:.0f} s")
+    said = f"{wire.shown}: no answer within {seconds:.3g} s"
+    raise NoAnswerError(said) if wire.has_called else NotSentError(said)
 
 
 def _leaf(error: BaseException) -> BaseException:
