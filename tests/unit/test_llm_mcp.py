@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from openworld.api import Phase, Policy, TaskType, Workflow
 from openworld.engine.facts import Ending
 from openworld.language.checks import check_workflow
-from openworld.language.completions import completion_of
-from openworld.language.mcp import call_of, listing_of
+from openworld.language.completions import completion_of, completion_problems
+from openworld.language.mcp import call_of, call_problems, listing_of, listing_problems
 from openworld.language.reading import read
 from openworld.simulation import Actor, Namespace, Script
 from tests.support.world import World, world
@@ -395,3 +397,40 @@ def test_a_simulation_plays_the_model_and_the_server() -> None:
 def test_what_a_run_resolves_to_null_is_told(reads: Any) -> None:
     with pytest.raises(ValueError, match="mcpServer: is required"):
         reads({"mcpServer": None})
+
+
+WORDS = st.sampled_from(
+    [
+        "llmProvider", "openai", "anthropic", "model", "baseURL", "apiKey", "messages", "tools", "userInput", "role", "user",
+        "tool", "tool_call", "message", "toolCalls", "name", "taskReferenceName", "inputSchema", "type", "stopWords",
+        "maxTokens", "mcpServer", "headers", "method", "arguments", "http://x", "${a.b}", "$(OPENWORLD_SECRET_0)", "\ud800", "",
+    ]
+)  # fmt: skip
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | WORDS
+ANYTHING = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(WORDS | st.text(max_size=5), inner, max_size=6)
+    ),
+    max_leaves=25,
+)
+
+
+@given(given=st.dictionaries(WORDS, ANYTHING, max_size=8))
+def test_whatever_is_given_is_read_or_refused(given: dict[str, Any]) -> None:
+    for problems, reads in (
+        (completion_problems, completion_of),
+        (listing_problems, listing_of),
+        (call_problems, call_of),
+    ):
+        for _, message in problems(given):
+            assert message
+        is_sound = next(problems(given, authored=False), None) is None
+        try:
+            reads(given)
+        except ValueError:
+            assert (
+                not is_sound or "messages" in given
+            )  # text that no JSON has is only noticed when it is written
+        else:
+            assert is_sound

@@ -9,10 +9,13 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
+from hypothesis import given as drawn
+from hypothesis import strategies as st
 
 from openworld.language.completions import completion_of
 from openworld_worker import builtin
 from openworld_worker.completion import ANSWER_LIMIT, MOST_TRIES, complete
+from openworld_worker.completion_dialects import DIALECTS, BrokenAnswerError
 from openworld_worker.report import RESULT_LIMIT, Outcome, Status
 from tests.unit.test_worker_builtin import Asked, Said, Service, as_json, serving
 
@@ -176,8 +179,6 @@ def test_a_base_with_its_version_is_taken_for_what_it_is() -> None:
 
 
 def test_openai_itself_is_told_the_limit_by_its_new_name() -> None:
-    from openworld_worker.completion_dialects import DIALECTS
-
     given = completion_of(
         {
             "llmProvider": "openai",
@@ -447,3 +448,26 @@ def test_a_provider_that_is_not_there_may_be_asked_again() -> None:
     outcome = builtin.call("llm-chat-complete", given_to("http://127.0.0.1:1"), key="k")
     assert outcome.status is Status.FAILED
     assert "cannot connect" in outcome.reason
+
+
+WORDS = st.sampled_from(
+    [
+        "choices", "message", "content", "tool_calls", "function", "name", "arguments", "id", "usage", "prompt_tokens",
+        "finish_reason", "stop_reason", "type", "text", "tool_use", "input", "refusal", "model", "input_tokens",
+    ]
+)  # fmt: skip
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=5),
+    max_leaves=25,
+)
+
+
+@drawn(value=ANYTHING, provider=st.sampled_from(sorted(DIALECTS)))
+def test_whatever_a_provider_says_is_an_answer_or_refused(value: Any, provider: str) -> None:
+    try:
+        answer = DIALECTS[provider].answer(value)
+    except BrokenAnswerError:
+        return
+    assert answer.finish_reason in ("STOP", "LENGTH", "TOOL_CALLS", "CONTENT_FILTER", "OTHER")
+    assert min(answer.tokens_in, answer.tokens_out, answer.tokens_cached) >= 0
