@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +18,9 @@ from openworld_worker import builtin
 from openworld_worker.completion import ANSWER_LIMIT, MOST_TRIES, complete
 from openworld_worker.completion_dialects import DIALECTS, BrokenAnswerError
 from openworld_worker.report import RESULT_LIMIT, Outcome, Status
+from tests.unit.api_double import Answer, ApiDouble
 from tests.unit.test_worker_builtin import Asked, Said, Service, as_json, serving
+from tests.unit.test_worker_report import environment
 
 SECRET = "sk-very-secret"
 TOOL = {"name": "look", "description": "Looks.", "inputSchema": {"type": "object", "properties": {"x": {}}}}
@@ -64,7 +67,7 @@ def given_to(url: str, **given: Any) -> dict[str, Any]:
     said = {"llmProvider": "openai", "model": "m", "userInput": "Hi", "baseURL": url, **given}
     if "messages" in given:
         del said["userInput"]
-    return completion_of(said) | {"apiKey": SECRET}
+    return completion_of(said) | {"apiKey": f"{SECRET}\n"}
 
 
 def ask(
@@ -448,6 +451,31 @@ def test_a_provider_that_is_not_there_may_be_asked_again() -> None:
     outcome = builtin.call("llm-chat-complete", given_to("http://127.0.0.1:1"), key="k")
     assert outcome.status is Status.FAILED
     assert "cannot connect" in outcome.reason
+
+
+def test_a_key_that_the_answer_repeats_does_not_enter_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = tmp_path / "task.json"
+    monkeypatch.setenv("OPENWORLD_SECRET_0", f"{SECRET}\n")
+    monkeypatch.setattr("openworld_worker.runner.in_cluster", lambda _environ: double.server)
+    environ = environment(TASK_FILE=str(task), REPORT="TaskResult", DEADLINE="2999-01-01T00:00:00Z")
+    environ["OPENWORLD_SECRET_0"] = f"{SECRET}\n"
+
+    def echo(asked: Asked) -> Said:
+        key = asked.headers["Authorization"].removeprefix("Bearer ")
+        choice = {"message": {"content": json.dumps({key: [key]})}, "finish_reason": "stop"}
+        return as_json({"model": key, "choices": [choice], "usage": {"prompt_tokens": 3}})
+
+    with serving(echo) as service, ApiDouble(tmp_path, lambda _asked: Answer(201)) as double:
+        given = given_to(service.url) | {"apiKey": "$(OPENWORLD_SECRET_0)"}
+        places = [{"path": ["apiKey"], "env": "OPENWORLD_SECRET_0"}]
+        task.write_text(json.dumps({"input": given, "secrets": places}))
+        assert builtin.main(["llm-chat-complete"], environ) == 0
+    spec = double.asked[0].body["spec"]
+    assert spec["output"]["result"] == {"***": ["***"]}
+    assert (spec["usage"]["tokensIn"], spec["usage"]["model"]) == (3, "***")
+    assert SECRET not in json.dumps(spec)
 
 
 WORDS = st.sampled_from(

@@ -359,6 +359,15 @@ def test_a_redirect_elsewhere_takes_no_header_along() -> None:
     assert "answered 308: Redirect to" in outcome.reason
 
 
+@pytest.mark.parametrize("value", ["Bearer s3cr3t\n", "Bearer s3cr\u00e9t", "s3cr3t\r\nX: y"])
+def test_a_header_that_cannot_be_written_is_not_quoted(value: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with serving(liar(endless)) as service:
+        outcome = call(service.url, Authorization=value)
+    assert (outcome.status, service.asked) == (Status.FAILED, [])
+    assert outcome.reason == f"MCP server {service.url}: a header holds a character that none may have"
+    assert "s3cr" not in "".join(capfd.readouterr())
+
+
 def test_every_kind_of_content_is_told() -> None:
     content = [
         {"type": "image", "data": "eA==", "mimeType": "image/png"},

@@ -39,7 +39,8 @@ _KEPT_OF_A_FAILURE = 16 * 1024
 _UNKNOWN = "OutcomeUnknown: "
 #: Tools that may be run again when nobody knows what they did.
 _SAFE = ("event", "llm-chat-complete", "list-mcp-tools")
-_AN_HOUR = 3600.0
+#: Nothing is waited for longer: not every platform's clocks go as far as a deadline may.
+_A_DAY = 86_400.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,12 +75,12 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os
 
 
 def call(
-    tool: str, given: JsonObject, *, key: str, repeatable: bool = False, seconds: float = _AN_HOUR
+    tool: str, given: JsonObject, *, key: str, repeatable: bool = False, seconds: float = _A_DAY
 ) -> Outcome:
     """Run a built-in tool with the input that the operator has made; whatever happens becomes an outcome."""
     try:
         with stopping():
-            return _TOOLS[tool](given, Attempt(key=key, seconds=seconds))
+            return _TOOLS[tool](given, Attempt(key=key, seconds=min(seconds, _A_DAY)))
     except NotSentError as error:
         return failed(str(error))
     except (NoAnswerError, Stopped) as error:
@@ -155,8 +156,14 @@ _TOOLS: Mapping[str, Callable[[JsonObject, Attempt], Outcome]] = {
 
 def _without(outcome: Outcome, secrets: list[str]) -> Outcome:
     """The outcome without the values of secrets, should the URL or the answer hold them."""
-    hidden = sorted((text for text in secrets if len(text) >= _SHORTEST_SECRET), key=len, reverse=True)
-    return replace(outcome, reason=_hiding(outcome.reason, hidden), output=_hiding(outcome.output, hidden))
+    texts = {*secrets, *(text.strip() for text in secrets)}
+    hidden = sorted((text for text in texts if len(text) >= _SHORTEST_SECRET), key=len, reverse=True)
+    return replace(
+        outcome,
+        reason=_hiding(outcome.reason, hidden),
+        output=_hiding(outcome.output, hidden),
+        usage=_hiding(outcome.usage, hidden),
+    )
 
 
 def _hiding(value: Any, hidden: list[str]) -> Any:

@@ -74,7 +74,7 @@ def complete(given: JsonObject, seconds: float, sleep: Callable[[float], None] =
         if pause > min(LONGEST_PAUSE, ends - time.monotonic()):
             return failed(f"{said}; it asks to wait for {pause:.0f} s, longer than this attempt can")
         if tries < MOST_TRIES:
-            log.warning("%s; next try in %.1f s", said, pause)
+            log.warning("%s answered %d; next try in %.1f s", request.shown, response.status, pause)
             sleep(pause)
     return failed(f"{said}; tried {MOST_TRIES} times")
 

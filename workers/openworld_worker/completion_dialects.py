@@ -78,7 +78,7 @@ def _openai_url(given: JsonObject) -> str:
 
 
 def _openai_headers(given: JsonObject) -> dict[str, str]:
-    return {"Authorization": f"Bearer {given['apiKey']}"} if "apiKey" in given else {}
+    return {"Authorization": f"Bearer {_key(given)}"} if "apiKey" in given else {}
 
 
 def _openai_body(given: JsonObject) -> JsonObject:
@@ -154,7 +154,7 @@ def _anthropic_url(given: JsonObject) -> str:
 
 
 def _anthropic_headers(given: JsonObject) -> dict[str, str]:
-    key = {"x-api-key": given["apiKey"]} if "apiKey" in given else {}
+    key = {"x-api-key": _key(given)} if "apiKey" in given else {}
     return {"anthropic-version": _ANTHROPIC_VERSION, **key}
 
 
@@ -236,6 +236,11 @@ DIALECTS: Mapping[str, Dialect] = {
         url=_anthropic_url, headers=_anthropic_headers, body=_anthropic_body, answer=_anthropic_answer
     ),
 }
+
+
+def _key(given: JsonObject) -> str:
+    """The key as it is sent: a file that became a Secret often ends with a line break."""
+    return str(given["apiKey"]).strip()
 
 
 def _instructions(given: JsonObject) -> list[str]:

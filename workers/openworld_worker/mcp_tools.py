@@ -105,6 +105,9 @@ def _with_server(
     for name in ("mcp", "httpx2", "httpcore2"):  # they would log URLs and answers
         logging.getLogger(name).setLevel(logging.CRITICAL)
     wire = Wire(given["mcpServer"])
+    for value in given["headers"].values():  # a secret's value is known only here, and errors would quote it
+        if not (value.isascii() and value.isprintable()):
+            raise NotSentError(f"{wire.shown}: a header holds a character that none may have")
     answers: list[T] = []
 
     async def run() -> None:
