@@ -105,6 +105,10 @@ def service(env: Environment) -> Environment:
         "env": [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "models", "key": "key"}}}],
         "readinessProbe": {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 1},
     }
+    # in a cluster that was kept, an earlier one still counts what it was asked
+    forget = ("--ignore-not-found", "--grace-period=0", "--force")
+    env.kubectl("-n", NAMESPACE, "delete", "deployment", "models", *forget)
+    env.kubectl("-n", NAMESPACE, "delete", "pods", "-l", "app=models", *forget)
     env.kubectl.apply(
         NAMESPACE,
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "models"}, "stringData": {"key": SECRET}},
