@@ -330,7 +330,28 @@ def test_a_failed_completion_is_not_tried_again_beyond_its_tokens() -> None:
     run.advance(60).fails("ask", "no JSON", usage={"tokensIn": 50, "tokensOut": 0})
     assert (run.phase, run.state.tokens) == (Phase.FAILED, 110)
     assert run.task("ask").reason == "no JSON; BudgetExceeded: tokens used 110 of 100"
-    assert len(run.of_type("RetryScheduled")) == 1
+    assert (len(run.of_type("BudgetExceeded")), run.jobs) == (1, {})
+
+
+def test_a_completion_that_waits_to_be_tried_again_ends_when_another_uses_the_tokens_up() -> None:
+    run = limited(ask("a", retryCount=3, dependsOn=[]), ask("b", dependsOn=[]))
+    run.fails("a", "busy").completes("b", {}, usage={"tokensIn": 100, "tokensOut": 0})
+    assert run.task("a").reason == "busy; BudgetExceeded: tokens used 100 of 100"
+    assert (run.phase, run.jobs) == (Phase.FAILED, {})
+
+
+def test_a_completion_that_runs_ends_by_itself_though_another_uses_the_tokens_up() -> None:
+    run = limited(ask("a", dependsOn=[]), ask("b", dependsOn=[])).advance(1)
+    run.completes("b", {}, usage={"tokensIn": 100, "tokensOut": 0})
+    assert list(run.jobs) == ["a"]
+    assert run.completes("a", {}).phase is Phase.COMPLETED
+
+
+def test_no_retry_by_hand_goes_beyond_the_tokens() -> None:
+    run = limited(ask("a"), ask("b")).completes("a", {}, usage={"tokensIn": 90, "tokensOut": 10})
+    run.signal("Retry").step()
+    assert (run.phase, run.jobs) == (Phase.FAILED, {})
+    assert len(run.of_type("BudgetExceeded")) == 2
 
 
 # Who judges.

@@ -11,7 +11,7 @@ from openworld.ledger import EventType, rfc3339
 
 from .decide import Pass, resolved
 from .scopes import outwards
-from .state import ROOT, Scope, State, TaskState, tokens_of
+from .state import ROOT, Scope, State, TaskState
 from .timeouts import Expired
 
 #: No single input, output, report or context may be larger than this.
@@ -71,10 +71,6 @@ def fail_attempt(
     """An attempt failed: another follows if its retry policy has one left, else the task failed."""
     retry = retry_policy(p, task)
     facts = [fact] if fact else None
-    if retry is not None and not terminal and task.attempt < retry.count:
-        over = exceeded_tokens(p, task.ref, task.type, usage)
-        if over:
-            reason, terminal = f"{reason}; {over}", True
     if retry is None or terminal or task.attempt >= retry.count:
         fail_task(
             p,
@@ -107,15 +103,6 @@ def fail_attempt(
         notBefore=rfc3339(p.now_ms + delay),
         cause=reason,
     )
-
-
-def exceeded_tokens(p: Pass, ref: str, task_type: TaskType, usage: JsonObject | None = None) -> str:
-    """Why a model may not be asked (again), recorded; empty if it may. `usage` is not counted yet."""
-    used, allowed = p.state.tokens + tokens_of(usage or {}), p.state.limits.tokens
-    if task_type is not TaskType.LLM_CHAT_COMPLETE or used < allowed:
-        return ""
-    p.emit(EventType.BUDGET_EXCEEDED, ref=ref, limit="tokens", used=used, allowed=allowed)
-    return f"BudgetExceeded: tokens used {used} of {allowed}"
 
 
 def fail_task(

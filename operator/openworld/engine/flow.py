@@ -16,7 +16,6 @@ from openworld.ledger import EventType, rfc3339
 from . import compensation, governed, tasks
 from .decide import Pass, resolved
 from .endings import (
-    exceeded_tokens,
     fail_execution,
     fail_task,
     final_output,
@@ -334,10 +333,6 @@ def start(p: Pass, scope: Scope, definition: Task) -> None:
     if admission is None:
         return
     if definition.type in tasks.WITH_JOB and not governed.has_capacity(p):
-        return
-    over = exceeded_tokens(p, ref, definition.type)
-    if over:
-        fail_task(p, ref, scope, over, terminal=True)
         return
     claims = _has_place(p, ref, admission)
     if claims is None:

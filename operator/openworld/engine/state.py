@@ -15,11 +15,6 @@ from openworld.api.policy import Limits
 ROOT = ""
 
 
-def tokens_of(usage: JsonObject) -> int:
-    """Tokens in and out of one turn or completion."""
-    return int(usage.get("tokensIn", 0) + usage.get("tokensOut", 0))
-
-
 @dataclass(frozen=True, slots=True)
 class Identity:
     """The Execution object as its author wrote it."""

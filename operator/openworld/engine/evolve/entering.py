@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from openworld.api import JsonObject, Task, TaskStatus, TaskType
 from openworld.engine.scopes import close_if_done, iteration_of, open_scope, origin_of
-from openworld.engine.state import Scope, State, TaskState, tokens_of
+from openworld.engine.state import Scope, State, TaskState
 
 from .loops import keep_iteration
 
@@ -74,4 +74,5 @@ def open_branch(state: State, task: TaskState, scope: Scope, name: str, tasks: l
 
 
 def count(state: State, event: JsonObject) -> None:
-    state.tokens += tokens_of(event.get("usage", {}))
+    usage = event.get("usage", {})
+    state.tokens += usage.get("tokensIn", 0) + usage.get("tokensOut", 0)
