@@ -174,10 +174,10 @@ class World:
             Report(self._fact_id(), seq, ReportStatus.COMPLETED, output=output, proposal=proposal, **more)
         )
 
-    def fails(self, ref: str, reason: str = "boom", *, terminal: bool = False) -> World:
+    def fails(self, ref: str, reason: str = "boom", *, terminal: bool = False, **more: Any) -> World:
         """A worker reports failure."""
         status = ReportStatus.FAILED_WITH_TERMINAL_ERROR if terminal else ReportStatus.FAILED
-        return self.step(Report(self._fact_id(), self.task(ref).seq, status, reason=reason))
+        return self.step(Report(self._fact_id(), self.task(ref).seq, status, reason=reason, **more))
 
     def job_ends(self, ref: str, ending: Ending, reason: str = "") -> World:
         """A Job ends without a report."""

@@ -109,7 +109,8 @@ def test_unknown_task_type(folder: Folder) -> None:
     assert folder.findings() == [
         "w.yaml:8: Workflow/main: spec.tasks[0].type: unknown task type 'SWICH'; did you mean 'SWITCH'? "
         "Known: "
-        "SIMPLE, HTTP, EVENT, AGENT, DYNAMIC, FORK_JOIN, FORK_JOIN_DYNAMIC, JOIN, EXCLUSIVE_JOIN, SWITCH, DO_WHILE, "
+        "SIMPLE, HTTP, EVENT, LLM_CHAT_COMPLETE, LIST_MCP_TOOLS, CALL_MCP_TOOL, AGENT, DYNAMIC, FORK_JOIN, "
+        "FORK_JOIN_DYNAMIC, JOIN, EXCLUSIVE_JOIN, SWITCH, DO_WHILE, "
         "SUB_WORKFLOW, START_WORKFLOW, HUMAN, WAIT, INLINE, JSON_JQ_TRANSFORM, SET_VARIABLE, TERMINATE, "
         "COMPENSATE, NOOP"
     ]

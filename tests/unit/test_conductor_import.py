@@ -884,7 +884,8 @@ def test_what_else_an_export_holds_is_told() -> None:
 WORDS = st.sampled_from(
     [
         "name", "tasks", "taskReferenceName", "type", "SIMPLE", "SWITCH", "DECISION", "LAMBDA", "INLINE", "DO_WHILE",
-        "SUB_WORKFLOW", "START_WORKFLOW", "FORK_JOIN", "FORK_JOIN_DYNAMIC", "JOIN", "DYNAMIC", "HTTP", "version",
+        "SUB_WORKFLOW", "START_WORKFLOW", "FORK_JOIN", "FORK_JOIN_DYNAMIC", "JOIN", "DYNAMIC", "HTTP", "LLM_CHAT_COMPLETE",
+        "CALL_MCP_TOOL", "LIST_MCP_TOOLS", "llmProvider", "openai", "messages", "arguments", "headers", "version",
         "inputParameters", "outputParameters", "decisionCases", "defaultCase", "forkTasks", "loopOver", "items",
         "loopCondition", "joinOn", "subWorkflowParam", "workflowDefinition", "taskDefinition", "startWorkflow",
         "inputSchema", "data", "$schema", "retryCount", "timeoutSeconds", "inputTemplate", "evaluatorType",

@@ -56,7 +56,7 @@ def test_a_request_is_allowed_to_hosts_that_a_rule_names(uri: str, allowed: bool
         (to("file:///etc/passwd"), "must begin with http:// or https://"),
         (
             to("https://api.example.com/", headers={"Host": "evil.test", "content-length": "3"}),
-            "follows from the body",
+            "follows from the request",
         ),
         (to("https://api.example.com/", method="TRACE"), "is not allowed: one of"),
         (to("https://api.example.com/ HTTP/1.1"), "holds a space"),

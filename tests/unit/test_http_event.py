@@ -92,7 +92,7 @@ def test_a_request_that_is_computed_is_left_to_the_run() -> None:
         ({"uri": URL, "headers": {"a b": "c"}}, 'headers["a b"]', "'a b' is no name of a header"),
         ({"uri": URL, "headers": {"X": {"a": 1}}}, "headers.X", "must be text"),
         ({"uri": URL, "headers": {"X": "a\nb: c"}}, "headers.X", "holds a character that no header may have"),
-        ({"uri": URL, "headers": {"Content-Length": "1"}}, "headers.Content-Length", "follows from the body; leave it out"),
+        ({"uri": URL, "headers": {"Content-Length": "1"}}, "headers.Content-Length", "follows from the request; leave it out"),
         ({"uri": URL, "accept": 1}, "accept", "must be text"),
         ({"uri": URL, "contentType": "a\r\nb"}, "contentType", "holds a character that no header may have"),
         ({"uri": URL, "readTimeOut": -1}, "readTimeOut", "must be milliseconds, from 0 (no limit of its own) to 3600000"),

@@ -37,13 +37,15 @@ class Asked:
 
 @dataclass(frozen=True)
 class Said:
-    """One answer. `hangs` gives none until the server is closed, `drops` closes the connection."""
+    """One answer. `hangs` gives none until the server is closed, `drops` closes the connection; `streams` gives
+    the body and does not end it until the server is closed."""
 
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     hangs: bool = False
     drops: bool = False
+    streams: bool = False
 
 
 def as_json(value: Any, status: int = 200) -> Said:
@@ -72,10 +74,15 @@ class Service:
                 self.send_response(said.status)
                 for name, value in said.headers.items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", str(len(said.body)))
+                if not said.streams:
+                    self.send_header("Content-Length", str(len(said.body)))
                 self.end_headers()
                 if self.command != "HEAD":
                     self.wfile.write(said.body)
+                if said.streams:
+                    self.wfile.flush()
+                    self.close_connection = True
+                    service.closing.wait()
 
             do_GET = do_HEAD = do_OPTIONS = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815
 

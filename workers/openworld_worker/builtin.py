@@ -1,43 +1,56 @@
-"""The built-in tools: what the Job of an HTTP or of an EVENT task does.
+"""The built-in tools: what the Job of an HTTP, EVENT, LLM or MCP task does.
 
 The operator has read the task's input and hands over a whole request, or a whole CloudEvent; nothing is
 decided here but what an answer means. A request that changes something, and of which nobody knows whether it
-was done, is never sent again unless `--repeatable` says that its author wants that.
+was done, is never sent again unless `--repeatable` says that its author wants that. What only some of them
+need is imported by those alone, for a request should not wait for the libraries of another.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from email.message import Message
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from .answers import REDIRECTS, strict_json, text_of, told
 from .assignment import Identity, read_task
 from .errors import WorkerError
 from .exchange import NoAnswerError, NotSentError, Request, Response, exchange
 from .report import RESULT_LIMIT, Outcome, Reporter, Status, failed, stored_size
 from .runner import Stopped, run_attempt, stopping
-from .wire import JsonObject, clip, encode, to_json
+from .wire import JsonObject, clip, encode
 
 _VARIABLES = "OPENWORLD_SECRET_"
 READS = ("GET", "HEAD", "OPTIONS")
 EVENT_TYPE = "application/cloudevents+json; charset=UTF-8"
 MOST_REDIRECTS = 5
-_REDIRECTS = (301, 302, 303, 307, 308)
 #: The sink does not want such events any more, or does not know their form (CloudEvents' web hooks).
 _NEVER_TAKEN = (410, 415)
-_SHOWN_OF_A_BODY = 500
 #: What is shorter hides nothing, and would make holes in any text.
 _SHORTEST_SECRET = 4
 _KEPT_OF_A_FAILURE = 16 * 1024
 _UNKNOWN = "OutcomeUnknown: "
+#: Tools that may be run again when nobody knows what they did.
+_SAFE = ("event", "llm-chat-complete", "list-mcp-tools")
+#: Nothing is waited for longer: not every platform's clocks go as far as a deadline may.
+_A_DAY = 86_400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """What a tool needs to know beside its input."""
+
+    key: str
+    """The same for every attempt of the task."""
+    seconds: float
+    """How long the attempt may still take."""
 
 
 def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
@@ -52,34 +65,40 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os
             task = read_task(me.task_file)
         except WorkerError as error:
             return failed(str(error), terminal=True)
-        outcome = call(given.tool, task["input"], key=me.idempotency_key, repeatable=given.repeatable)
+        seconds = (me.deadline - datetime.now(UTC)).total_seconds()
+        outcome = call(
+            given.tool, task["input"], key=me.idempotency_key, repeatable=given.repeatable, seconds=seconds
+        )
         return _without(outcome, [value for name, value in environ.items() if name.startswith(_VARIABLES)])
 
     return run_attempt(environ, attempt)
 
 
-def call(tool: str, given: JsonObject, *, key: str, repeatable: bool = False) -> Outcome:
+def call(
+    tool: str, given: JsonObject, *, key: str, repeatable: bool = False, seconds: float = _A_DAY
+) -> Outcome:
     """Run a built-in tool with the input that the operator has made; whatever happens becomes an outcome."""
     try:
         with stopping():
-            return _TOOLS[tool](given, key)
+            return _TOOLS[tool](given, Attempt(key=key, seconds=min(seconds, _A_DAY)))
     except NotSentError as error:
         return failed(str(error))
     except (NoAnswerError, Stopped) as error:
-        return _unanswered(error, safe=repeatable or tool == "event" or given.get("method") in READS)
+        is_read = tool == "http" and given.get("method") in READS
+        return _unanswered(error, safe=repeatable or tool in _SAFE or is_read)
     except Exception as error:
         traceback.print_exc()
         return failed(f"{type(error).__name__}: {error}", terminal=True)
 
 
-def _http(given: JsonObject, key: str) -> Outcome:
+def _http(given: JsonObject, attempt: Attempt) -> Outcome:
     method = given["method"]
     headers = {"Accept": given["accept"]}
     body = _body(given.get("body"))
     if body is not None:
         headers["Content-Type"] = given["contentType"]
     if method not in READS:
-        headers["Idempotency-Key"] = key
+        headers["Idempotency-Key"] = attempt.key
     request = Request(
         method=method,
         url=given["uri"],
@@ -93,28 +112,58 @@ def _http(given: JsonObject, key: str) -> Outcome:
         return _succeeded(request, response)
     output = {"response": _wire(response, _kept(response))}
     fits = stored_size(output) <= RESULT_LIMIT
-    return replace(failed(_told(request, response)), output=output if fits else None)
+    return replace(failed(told(request, response)), output=output if fits else None)
 
 
-def _event(given: JsonObject, key: str) -> Outcome:  # noqa: ARG001  (an event names itself)
+def _event(given: JsonObject, attempt: Attempt) -> Outcome:  # noqa: ARG001  (an event names itself)
     event, sink = given["event"], given["sink"]
     request = Request(
         method="POST", url=sink, headers={"Content-Type": EVENT_TYPE}, body=encode(event), read_seconds=30.0
     )
     response = exchange(request, RESULT_LIMIT)
     if not 200 <= response.status < 300:
-        return failed(_told(request, response), terminal=response.status in _NEVER_TAKEN)
+        return failed(told(request, response), terminal=response.status in _NEVER_TAKEN)
     sent = {name: value for name, value in event.items() if name != "data"}
     return Outcome(status=Status.COMPLETED, output={"event_produced": sent, "sink": sink})
 
 
-_TOOLS: Mapping[str, Callable[[JsonObject, str], Outcome]] = {"http": _http, "event": _event}
+def _llm_chat_complete(given: JsonObject, attempt: Attempt) -> Outcome:
+    from .completion import complete
+
+    return complete(given, attempt.seconds)
+
+
+def _list_mcp_tools(given: JsonObject, attempt: Attempt) -> Outcome:
+    from .mcp_tools import list_tools
+
+    return list_tools(given, attempt.seconds)
+
+
+def _call_mcp_tool(given: JsonObject, attempt: Attempt) -> Outcome:
+    from .mcp_tools import call_tool
+
+    return call_tool(given, attempt.key, attempt.seconds)
+
+
+_TOOLS: Mapping[str, Callable[[JsonObject, Attempt], Outcome]] = {
+    "http": _http,
+    "event": _event,
+    "llm-chat-complete": _llm_chat_complete,
+    "list-mcp-tools": _list_mcp_tools,
+    "call-mcp-tool": _call_mcp_tool,
+}
 
 
 def _without(outcome: Outcome, secrets: list[str]) -> Outcome:
     """The outcome without the values of secrets, should the URL or the answer hold them."""
-    hidden = sorted((text for text in secrets if len(text) >= _SHORTEST_SECRET), key=len, reverse=True)
-    return replace(outcome, reason=_hiding(outcome.reason, hidden), output=_hiding(outcome.output, hidden))
+    texts = {*secrets, *(text.strip() for text in secrets)}
+    hidden = sorted((text for text in texts if len(text) >= _SHORTEST_SECRET), key=len, reverse=True)
+    return replace(
+        outcome,
+        reason=_hiding(outcome.reason, hidden),
+        output=_hiding(outcome.output, hidden),
+        usage=_hiding(outcome.usage, hidden),
+    )
 
 
 def _hiding(value: Any, hidden: list[str]) -> Any:
@@ -132,7 +181,7 @@ def _following(request: Request) -> Response:
     for _ in range(MOST_REDIRECTS + 1):
         response = exchange(request, RESULT_LIMIT)
         target = response.header("Location")
-        if response.status not in _REDIRECTS or request.method not in ("GET", "HEAD") or not target:
+        if response.status not in REDIRECTS or request.method not in ("GET", "HEAD") or not target:
             return response
         url = urljoin(request.url, target)
         if _origin(url) != _origin(request.url):
@@ -152,19 +201,6 @@ def _unanswered(error: BaseException, *, safe: bool) -> Outcome:
         return failed(reason)
     hint = "it is not sent again by itself, since it may have been done; retryCount says that it may be"
     return failed(f"{_UNKNOWN}{reason}; {hint}", terminal=True)
-
-
-def _told(request: Request, response: Response) -> str:
-    """A failure as a person reads it."""
-    said = f"{request.shown} answered {response.status} {response.reason}".rstrip()
-    target = response.header("Location")
-    if response.status in _REDIRECTS and target:
-        shown = target.partition("?")[0]
-        return (
-            f"{said}, a redirect to {clip(shown, 300)}, which is not followed: name that URL if it is meant"
-        )
-    text = _text(response, errors="replace").strip()
-    return f"{said}: {clip(text, _SHOWN_OF_A_BODY)}" if text else said
 
 
 def _succeeded(request: Request, response: Response) -> Outcome:
@@ -202,34 +238,20 @@ def _kept(response: Response) -> Any:
             return _parsed(response)
         except UnicodeDecodeError:
             pass
-    return clip(_text(response, errors="replace"), _KEPT_OF_A_FAILURE)
+    return clip(text_of(response, errors="replace"), _KEPT_OF_A_FAILURE)
 
 
 def _parsed(response: Response) -> Any:
     """The body: null if there is none, JSON if it is that, else its text."""
     if not response.body:
         return None
-    text = _text(response)
+    text = text_of(response)
     try:
-        value = to_json(json.loads(text, parse_constant=_no_json))
-    except (ValueError, RecursionError):
+        value = strict_json(text)
+    except ValueError:
         return text
     is_json = "json" in response.header("Content-Type").lower()
     return value if is_json or isinstance(value, dict | list) else text
-
-
-def _no_json(word: str) -> Any:
-    raise ValueError(f"{word} is no JSON")
-
-
-def _text(response: Response, errors: str = "strict") -> str:
-    message = Message()
-    message["Content-Type"] = response.header("Content-Type") or "text/plain"
-    charset = message.get_content_charset("utf-8")
-    try:
-        return response.body.decode(charset, errors)
-    except LookupError:
-        return response.body.decode("utf-8", errors)
 
 
 def _body(body: Any) -> bytes | None:

@@ -51,9 +51,12 @@ JUDGED = (
     TaskType.START_WORKFLOW,
     TaskType.HTTP,
     TaskType.EVENT,
+    TaskType.LLM_CHAT_COMPLETE,
+    TaskType.LIST_MCP_TOOLS,
+    TaskType.CALL_MCP_TOOL,
 )
 #: What may be proposed beside tools. Control flow (FORK_JOIN, SWITCH, …) only decides what comes next and
-#: is not judged; each task that it leads to is. EVENT is only authored.
+#: is not judged; each task that it leads to is. EVENT, and what calls a model or MCP, is only authored.
 PROPOSABLE = (
     TaskType.HUMAN,
     TaskType.WAIT,
@@ -81,7 +84,7 @@ class Match(Strict):
     types: list[TaskType] = Field(
         default_factory=list,
         description="Task types: SIMPLE (any tool), HUMAN, WAIT, SUB_WORKFLOW, AGENT, START_WORKFLOW, HTTP, "
-        "EVENT; "
+        "EVENT, LLM_CHAT_COMPLETE, LIST_MCP_TOOLS, CALL_MCP_TOOL; "
         "of proposed tasks INLINE, JSON_JQ_TRANSFORM, NOOP, SET_VARIABLE too.",
     )
 
@@ -178,7 +181,11 @@ class Limits(Strict):
         le=100,
         description="Consecutive turns with nothing allowed, after which the agent fails.",
     )
-    tokens: int = Field(default=200_000, ge=1, description="Tokens in and out of all agents together.")
+    tokens: int = Field(
+        default=200_000,
+        ge=1,
+        description="Tokens in and out of all agents and LLM_CHAT_COMPLETE tasks together.",
+    )
     cost_usd: Dollars = Field(
         default="10.00",
         alias="costUSD",

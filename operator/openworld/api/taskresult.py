@@ -23,7 +23,7 @@ class ReportStatus(StrEnum):
 
 
 class Usage(Strict):
-    """What a turn of an agent consumed."""
+    """What a turn of an agent, or a completion, consumed."""
 
     tokens_in: int = Field(default=0, ge=0, le=1_000_000_000, description="Prompt tokens.")
     tokens_out: int = Field(default=0, ge=0, le=1_000_000_000, description="Completion tokens.")
@@ -50,7 +50,7 @@ class TaskResult(Strict):
     output: JsonObject | None = Field(default=None, description="The output: an object.")
     reason: str = Field(default="", max_length=16384, description="Why it failed.")
     proposal: Json = Field(default=None, description="Tasks to add to the execution; judged by policy.")
-    usage: Usage | None = Field(default=None, description="What an agent's turn consumed.")
+    usage: Usage | None = Field(default=None, description="What an agent's turn or a completion consumed.")
     progress: Progress | None = Field(default=None, description="For InProgress.")
     callback_after_seconds: Seconds | None = Field(
         default=None, description="For InProgress: this pod ends; another one of the same attempt then."

@@ -34,7 +34,7 @@ class Settings:
     """Everything that can be set from outside."""
 
     agent_image: str
-    """OPENWORLD_AGENT_IMAGE: image that takes an agent's turns and runs HTTP and EVENT tasks. Required."""
+    """OPENWORLD_AGENT_IMAGE: takes agents' turns and runs HTTP, EVENT, LLM and MCP tasks. Required."""
 
     namespaces: tuple[str, ...] = ()
     """OPENWORLD_NAMESPACES: namespaces that are served, separated by commas. Empty: all."""

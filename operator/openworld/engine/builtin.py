@@ -1,4 +1,4 @@
-"""The built-in tools: what HTTP and EVENT tasks run as. A pure table by task type.
+"""The built-in tools: what HTTP, EVENT, LLM and MCP tasks run as. A pure table by task type.
 
 An attempt of one is a Job like that of a catalog's tool, with the same retries, timeouts and reports. Its
 image is not said here: the job builder puts the operator's worker image in the place of `IMAGE`.
@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 from openworld.api import Effect, JsonObject, Task, TaskType, Tool
 from openworld.language.canonical import digest
+from openworld.language.completions import completion_of
+from openworld.language.mcp import call_of, listing_of
 from openworld.language.requests import READS, request_of
 
 from .state import State
@@ -48,7 +50,33 @@ def _event(definition: Task, task_input: JsonObject) -> Tool:  # noqa: ARG001
     return _tool("event", Effect.WRITE, idempotent=True)
 
 
-_TOOLS: dict[TaskType, Callable[[Task, JsonObject], Tool]] = {TaskType.HTTP: _http, TaskType.EVENT: _event}
+def _llm_chat_complete(definition: Task, task_input: JsonObject) -> Tool:  # noqa: ARG001
+    """A completion changes nothing outside; repeating it costs tokens, which the budget counts."""
+    completion_of(task_input)
+    return _tool("llm-chat-complete", Effect.READ, idempotent=True)
+
+
+def _list_mcp_tools(definition: Task, task_input: JsonObject) -> Tool:  # noqa: ARG001
+    listing_of(task_input)
+    return _tool("list-mcp-tools", Effect.READ, idempotent=True)
+
+
+def _call_mcp_tool(definition: Task, task_input: JsonObject) -> Tool:
+    """What a server says of its tool's effects is not believed: a call may have changed something."""
+    call_of(task_input)
+    repeatable = _wants_retries(definition)
+    return _tool(
+        "call-mcp-tool", Effect.WRITE, idempotent=repeatable, args=[REPEATABLE] if repeatable else []
+    )
+
+
+_TOOLS: dict[TaskType, Callable[[Task, JsonObject], Tool]] = {
+    TaskType.HTTP: _http,
+    TaskType.EVENT: _event,
+    TaskType.LLM_CHAT_COMPLETE: _llm_chat_complete,
+    TaskType.LIST_MCP_TOOLS: _list_mcp_tools,
+    TaskType.CALL_MCP_TOOL: _call_mcp_tool,
+}
 #: The task types that run as a built-in tool.
 TYPES = frozenset(_TOOLS)
 

@@ -111,7 +111,7 @@ def _report(p: Pass, fact: Report) -> None:
         return
     problem = _unusable({"output": fact.output, "proposal": fact.proposal, "usage": fact.usage})
     if problem:
-        fail_attempt(p, task, problem, terminal=True, fact=fact.id)
+        fail_attempt(p, task, problem, terminal=True, fact=fact.id, usage=_small(fact.usage))
     elif task.type is TaskType.AGENT:
         content = fact.proposal if fact.proposal is not None else {"output": fact.output}
         _receive_proposal(p, task, fact, content)

@@ -37,7 +37,13 @@ WORKFLOW_KEYS = (
     "parentWorkflowId",
     "reasonForIncompletion",
 )
-_WITH_SECRETS = (TaskType.SIMPLE, TaskType.HTTP)
+_WITH_SECRETS = (
+    TaskType.SIMPLE,
+    TaskType.HTTP,
+    TaskType.LLM_CHAT_COMPLETE,
+    TaskType.LIST_MCP_TOOLS,
+    TaskType.CALL_MCP_TOOL,
+)
 _FORKS = (TaskType.FORK_JOIN, TaskType.FORK_JOIN_DYNAMIC)
 
 

@@ -6,7 +6,7 @@ Source of the keys and their defaults: Conductor's HTTP task. Judges no host: th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from urllib.parse import urlsplit
 
 from openworld.api.meta import Json, JsonObject
@@ -36,7 +36,7 @@ _CONDUCTORS_SINKS = ("conductor", "kafka", "sqs", "nats", "nats-stream", "nats_s
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")
 #: Headers that follow from the request; others of these would let it be read as two.
-_OWN_HEADERS = ("content-length", "transfer-encoding")
+OWN_HEADERS = ("content-length", "transfer-encoding")
 
 
 def request_problems(given: JsonObject, *, authored: bool = True) -> Iterator[Problem]:
@@ -44,7 +44,7 @@ def request_problems(given: JsonObject, *, authored: bool = True) -> Iterator[Pr
 
     Authored text may hold expressions, of which nothing is known yet; in resolved input `${` is only text.
     """
-    reading = _Reading(authored=authored)
+    reading = Reading(authored=authored)
     request, where = given, tuple[str, ...]()
     if REQUEST in given:
         request, where = given[REQUEST], (REQUEST,)
@@ -71,9 +71,7 @@ def request_of(given: JsonObject) -> JsonObject:
     said = given.get(REQUEST, given)
     request = _DEFAULTS | {key: said[key] for key in _KEYS if said.get(key) is not None}
     request["method"] = request["method"].upper()
-    request["headers"] = {
-        name: _header_text(value) for name, value in request["headers"].items() if value is not None
-    }
+    request["headers"] = header_texts(request["headers"])
     for key in ("connectionTimeOut", "readTimeOut"):
         request[key] = int(request[key])
     return request
@@ -83,7 +81,7 @@ def host_of(given: JsonObject) -> str:
     """The host that a request goes to, in lower case; empty while expressions may still say which."""
     said = given.get(REQUEST, given)
     uri = said.get("uri") if isinstance(said, dict) else None
-    if not isinstance(uri, str) or _Reading(authored=False).url(uri.partition("${")[0]):
+    if not isinstance(uri, str) or Reading(authored=False).url(uri.partition("${")[0]):
         return ""
     known, is_open, _ = uri.partition("${")
     parts = urlsplit(known)
@@ -102,21 +100,27 @@ def sink_problem(sink: Json, *, authored: bool = True) -> str:
             f"{sink[:80]!r} is a queue of a Conductor server, and there are none here: name the http or "
             "https URL of what takes CloudEvents, such as a broker's"
         )
-    return _Reading(authored=authored).url(sink)
+    return Reading(authored=authored).url(sink)
+
+
+def header_texts(headers: JsonObject) -> JsonObject:
+    """Headers as they are sent: each value as text, without those that are null."""
+    return {name: _header_text(value) for name, value in headers.items() if value is not None}
 
 
 def _header_text(value: Json) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-class _Reading:
+class Reading:
     """One reading of a request; `authored` text with an expression in it is open: not known yet."""
 
     def __init__(self, *, authored: bool) -> None:
-        self._authored = authored
+        self.authored = authored
 
     def is_open(self, value: Json) -> bool:
-        return self._authored and isinstance(value, str) and "${" in value
+        """Whether a value is only known in a run."""
+        return self.authored and isinstance(value, str) and "${" in value
 
     def request(self, request: JsonObject) -> Iterator[Problem]:
         uri = request.get("uri")
@@ -127,7 +131,7 @@ class _Reading:
         method = request.get("method", "GET")
         if not self.is_open(method) and (not isinstance(method, str) or method.upper() not in METHODS):
             yield ("method",), f"{str(method)[:40]!r} is not allowed: one of {', '.join(METHODS)}"
-        yield from self._headers(request.get("headers", {}))
+        yield from self.headers(request.get("headers", {}))
         for key in ("accept", "contentType"):
             value = request.get(key, JSON_TYPE)
             if message := self._header_value(value):
@@ -139,7 +143,7 @@ class _Reading:
 
     def url(self, text: str) -> str:
         """What is wrong with a URL, as far as it is known."""
-        known = text.partition("${")[0] if self._authored else text
+        known = text.partition("${")[0] if self.authored else text
         if self.is_open(text) and "://" not in known:
             return ""
         if _UNPRINTABLE.search(known):
@@ -155,7 +159,8 @@ class _Reading:
             return "must not hold a user or a password, which would stand in the record"
         return "" if parts.hostname or self.is_open(text) else f"{text[:80]!r} names no host"
 
-    def _headers(self, headers: Json) -> Iterator[Problem]:
+    def headers(self, headers: Json, own: Collection[str] = OWN_HEADERS) -> Iterator[Problem]:
+        """What is wrong with headers; `own` are those, in small letters, that nobody may set."""
         if self.is_open(headers):
             return
         if not isinstance(headers, dict):
@@ -164,8 +169,8 @@ class _Reading:
         for name, value in headers.items():
             if not _TOKEN.fullmatch(name):
                 yield ("headers", name), f"{name[:80]!r} is no name of a header"
-            elif name.lower() in _OWN_HEADERS:
-                yield ("headers", name), "follows from the body; leave it out"
+            elif name.lower() in own:
+                yield ("headers", name), "follows from the request; leave it out"
             elif value is not None and (message := self._header_value(value, numbers=True)):
                 yield ("headers", name), message
 

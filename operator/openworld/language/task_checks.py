@@ -11,8 +11,10 @@ from openworld.api import Task, TaskType
 from openworld.api.meta import Json
 from openworld.api.workflow import EvaluatorType
 
+from .completions import completion_problems
 from .durations import InvalidTime, parse_duration, parse_until
 from .evaluators import condition_problem
+from .mcp import call_problems, listing_problems
 from .reading import suggestion
 from .requests import request_problems, sink_problem
 from .schemas import check_schema
@@ -22,6 +24,14 @@ Problem = tuple[tuple[str | int, ...], str]
 
 TERMINATION_STATUSES = ("COMPLETED", "FAILED", "TERMINATED")
 _INPUT = "inputParameters"
+#: What calls something from a Job of the worker image.
+_BUILT_IN = (
+    TaskType.HTTP,
+    TaskType.EVENT,
+    TaskType.LLM_CHAT_COMPLETE,
+    TaskType.LIST_MCP_TOOLS,
+    TaskType.CALL_MCP_TOOL,
+)
 _OWNERS: dict[str, tuple[TaskType, ...]] = {
     "join_on": (TaskType.JOIN, TaskType.EXCLUSIVE_JOIN),
     "default_exclusive_join_task": (TaskType.EXCLUSIVE_JOIN,),
@@ -43,15 +53,16 @@ _OWNERS: dict[str, tuple[TaskType, ...]] = {
         TaskType.SIMPLE,
         TaskType.HTTP,
         TaskType.EVENT,
+        TaskType.CALL_MCP_TOOL,
         TaskType.DYNAMIC,
         TaskType.AGENT,
         TaskType.HUMAN,
         TaskType.SUB_WORKFLOW,
         TaskType.START_WORKFLOW,
     ),
-    "start_delay": (TaskType.SIMPLE, TaskType.HTTP, TaskType.EVENT, TaskType.DYNAMIC),
-    "retry_count": (TaskType.SIMPLE, TaskType.HTTP, TaskType.EVENT, TaskType.AGENT, TaskType.DYNAMIC),
-    "task_definition": (TaskType.SIMPLE, TaskType.HTTP, TaskType.EVENT, TaskType.DYNAMIC),
+    "start_delay": (TaskType.SIMPLE, *_BUILT_IN, TaskType.DYNAMIC),
+    "retry_count": (TaskType.SIMPLE, *_BUILT_IN, TaskType.AGENT, TaskType.DYNAMIC),
+    "task_definition": (TaskType.SIMPLE, *_BUILT_IN, TaskType.DYNAMIC),
     "sink": (TaskType.EVENT,),
     "async_complete": (TaskType.SIMPLE, TaskType.HTTP, TaskType.EVENT),
 }
@@ -78,6 +89,21 @@ def _simple(task: Task) -> Iterator[Problem]:
 
 def _http(task: Task) -> Iterator[Problem]:
     for steps, message in request_problems(task.input_parameters):
+        yield (_INPUT, *steps), message
+
+
+def _llm_chat_complete(task: Task) -> Iterator[Problem]:
+    for steps, message in completion_problems(task.input_parameters):
+        yield (_INPUT, *steps), message
+
+
+def _list_mcp_tools(task: Task) -> Iterator[Problem]:
+    for steps, message in listing_problems(task.input_parameters):
+        yield (_INPUT, *steps), message
+
+
+def _call_mcp_tool(task: Task) -> Iterator[Problem]:
+    for steps, message in call_problems(task.input_parameters):
         yield (_INPUT, *steps), message
 
 
@@ -253,6 +279,9 @@ _CHECKS: dict[TaskType, Callable[[Task], Iterator[Problem]]] = {
     TaskType.SIMPLE: _simple,
     TaskType.HTTP: _http,
     TaskType.EVENT: _event,
+    TaskType.LLM_CHAT_COMPLETE: _llm_chat_complete,
+    TaskType.LIST_MCP_TOOLS: _list_mcp_tools,
+    TaskType.CALL_MCP_TOOL: _call_mcp_tool,
     TaskType.AGENT: _agent,
     TaskType.FORK_JOIN: _fork_join,
     TaskType.FORK_JOIN_DYNAMIC: _fork_join_dynamic,

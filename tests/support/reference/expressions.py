@@ -24,7 +24,7 @@ WORKFLOW: dict[str, str] = {
     "workflowType": "name of the Workflow",
     "version": "its `spec.version`",
     "correlationId": "`spec.correlationId` of the Execution",
-    "secrets": "keys of Secrets, as `secrets.NAME.KEY`, in the input of SIMPLE and HTTP: a mark",
+    "secrets": "keys of Secrets, as `secrets.NAME.KEY`, in the input of SIMPLE, HTTP, LLM_CHAT_COMPLETE, LIST_MCP_TOOLS, CALL_MCP_TOOL: a mark",
     "env": "what the operator's administrator has set (`workflowEnv` of the chart), as it was when the run began",
     "variables": "the variables as they stand now",
     "parentWorkflowId": "uid of the Execution that waits for this one; null where none does",

@@ -35,6 +35,18 @@ INPUT_AND_OUTPUT: dict[TaskType, tuple[str, str]] = {
         "the event's data; `type`, when the task has no name",
         "`{event_produced, sink}`: the CloudEvent without its data, and where it went",
     ),
+    TaskType.LLM_CHAT_COMPLETE: (
+        "`llmProvider`, `model`, `messages` or `userInput`; `baseURL`, `apiKey`, `instructions`, `tools`, `temperature`, "
+        "`topP`, `maxTokens`, `stopWords`, `jsonOutput`; of OpenAI `frequencyPenalty`, `presencePenalty`, "
+        "`reasoningEffort`, of Anthropic `topK`, `thinkingTokenLimit`",
+        "`{result, finishReason, tokenUsed, promptTokens, completionTokens}`, and `toolCalls` when the model asks for tools",
+    ),
+    TaskType.LIST_MCP_TOOLS: ("`mcpServer`, `headers`", "`{tools: [{name, description, inputSchema}]}`"),
+    TaskType.CALL_MCP_TOOL: (
+        "`mcpServer`, `headers`, `method`, `arguments`",
+        "`{content: [{type, text, parsed, data, mimeType, uri}], isError: false}`, and `structuredContent` where the server "
+        "gives it",
+    ),
     TaskType.AGENT: ("`agent`, `goal`; the rest is shown to the model", "the agent's answer"),
     TaskType.DYNAMIC: (
         "`taskToExecute`, or the name that `dynamicTaskNameParam` gives",

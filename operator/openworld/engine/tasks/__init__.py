@@ -8,6 +8,7 @@ from openworld.engine.state import State, TaskState
 from openworld.engine.timeouts import Expired
 
 from .agent import AgentTask
+from .call_mcp_tool import CallMcpToolTask
 from .compensate import CompensateTask
 from .do_while import DoWhileTask
 from .event import EventTask
@@ -19,6 +20,8 @@ from .inline import InlineTask
 from .join import JoinTask
 from .jq import JqTask
 from .kind import TaskKind
+from .list_mcp_tools import ListMcpToolsTask
+from .llm_chat_complete import LlmChatCompleteTask
 from .noop import NoopTask
 from .set_variable import SetVariableTask
 from .simple import SimpleTask
@@ -32,6 +35,9 @@ _KINDS: dict[TaskType, TaskKind] = {
     TaskType.SIMPLE: SimpleTask(),
     TaskType.HTTP: HttpTask(),
     TaskType.EVENT: EventTask(),
+    TaskType.LLM_CHAT_COMPLETE: LlmChatCompleteTask(),
+    TaskType.LIST_MCP_TOOLS: ListMcpToolsTask(),
+    TaskType.CALL_MCP_TOOL: CallMcpToolTask(),
     TaskType.AGENT: AgentTask(),
     TaskType.FORK_JOIN: ForkTask(),
     TaskType.FORK_JOIN_DYNAMIC: DynamicForkTask(),

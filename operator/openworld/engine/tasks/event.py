@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from openworld.api import JsonObject, Task
-from openworld.engine import builtin
 from openworld.engine.decide import Pass
 from openworld.engine.state import Scope, State, TaskState
 from openworld.language.requests import sink_problem
 from openworld.ledger import rfc3339
 
-from .simple import SimpleTask, idempotency_key
+from .built_in import BuiltInTask
+from .simple import idempotency_key
 
 
-class EventTask(SimpleTask):
+class EventTask(BuiltInTask):
     """The built-in tool `event`."""
 
-    is_builtin = True
-
-    def schedule_data(self, p: Pass, scope: Scope, definition: Task, task_input: JsonObject) -> JsonObject:  # noqa: ARG002
+    def schedule_data(self, p: Pass, scope: Scope, definition: Task, task_input: JsonObject) -> JsonObject:
         """Which built-in tool it runs as."""
         problem = sink_problem(task_input.get("sink"), authored=False)
         if problem:
             raise ValueError(f"sink {problem}")
         if not _type_of(definition, task_input):
             raise ValueError("the event has no type: name the task, or give it an input `type`")
-        return builtin.scheduled(p.state, builtin.tool_for(definition, task_input))
+        return super().schedule_data(p, scope, definition, task_input)
 
     def job_input(self, state: State, task: TaskState) -> JsonObject:
         """The event whole: every attempt sends the same."""

@@ -10,6 +10,8 @@ from .catalog import SILENT
 from .fields import Fields
 from .within import Here
 
+#: Types that are no tools of the import, and follow the task definition of their name all the same.
+_CALLING = ("HTTP", "LLM_CHAT_COMPLETE", "LIST_MCP_TOOLS", "CALL_MCP_TOOL")
 _SINGLE = "is not carried over: a single task overrides retries and timeouts, the rest is its tool's"
 
 
@@ -30,7 +32,7 @@ def overrides_of(here: Here, task: JsonObject) -> JsonObject:
 
 
 def _definition(here: Here) -> Fields | None:
-    """The definition that is not the tool itself: the embedded one, or of an HTTP task the registered one."""
+    """The definition that is not the tool itself: the embedded one, or of a caller the registered one."""
     embedded = here.fields.mapping("taskDefinition")
     registered = here.within.tools.definitions.get(here.name)
     is_simple = here.kind == TaskType.SIMPLE
@@ -41,7 +43,7 @@ def _definition(here: Here) -> Fields | None:
                 return None
             place.note("what it leaves out is the tool's setting here, and Conductor's default there")
         return Fields(embedded, place)
-    if here.kind == "HTTP" and registered is not None:
+    if here.kind in _CALLING and registered is not None:
         here.place.note(f"its retries and timeouts are those of the task definition {here.name[:80]!r}")
         wanted = {key: registered.data.get(key) for key in (*settings.KEYS, "inputTemplate")}
         return Fields(wanted, registered.place)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from openworld.api import TaskType
 from openworld.api.meta import Json, JsonObject
 from openworld.api.workflow import EvaluatorType
 
+from . import models
 from .losses import Place
 from .started import start_workflow
 from .within import Here
+
+_CALLS: Mapping[str, Callable[[JsonObject, Place], JsonObject]] = {
+    TaskType.LLM_CHAT_COMPLETE: models.completion,
+    TaskType.LIST_MCP_TOOLS: models.listing,
+    TaskType.CALL_MCP_TOOL: models.call,
+}
 
 
 def input_parameters(here: Here, name: str) -> Json:
@@ -19,6 +28,8 @@ def input_parameters(here: Here, name: str) -> Json:
         evaluator(given["evaluatorType"], place.at("evaluatorType"))
     if here.kind == TaskType.START_WORKFLOW:
         given = start_workflow(given, place, here.within)
+    if here.kind in _CALLS:
+        given = _CALLS[here.kind](given, place)
     named = _names_a_tool(here)
     if named is not None and isinstance(given.get(named), str):
         given[named] = here.within.tools.names.get(given[named], given[named])

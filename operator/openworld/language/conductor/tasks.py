@@ -18,7 +18,15 @@ from .within import Here, Within
 
 _MAX_LABEL = 253
 _MAX_SCRIPT = 65536
-_RETRIED = ("SIMPLE", "DYNAMIC", "HTTP", "EVENT")
+_RETRIED = (
+    "SIMPLE",
+    "DYNAMIC",
+    "HTTP",
+    "EVENT",
+    "LLM_CHAT_COMPLETE",
+    "LIST_MCP_TOOLS",
+    "CALL_MCP_TOOL",
+)
 _OWNERS: Mapping[str, tuple[str, ...]] = {
     "startDelay": _RETRIED,
     "retryCount": _RETRIED,

@@ -1,0 +1,402 @@
+"""The MCP tools' worker against a real server of the protocol's own library, and against one that lies."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import uvicorn
+from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
+
+from openworld_worker import builtin
+from openworld_worker.mcp_tools import MOST_PAGES
+from openworld_worker.mcp_wire import Wire
+from openworld_worker.report import RESULT_LIMIT, Outcome, Status
+from tests.unit.test_worker_builtin import Asked, Said, Service, as_json, serving
+
+KEY = "key-1"
+Lie = Callable[[dict[str, Any]], Said]
+
+
+def made() -> MCPServer:
+    server = MCPServer("tracker")
+
+    @server.tool()
+    def add(a: int, b: int) -> int:
+        """Adds."""
+        return a + b
+
+    @server.tool()
+    def issue(title: str) -> str:
+        return json.dumps({"id": 7, "title": title})
+
+    @server.tool()
+    def fail() -> str:
+        raise ValueError("out of paper")
+
+    @server.tool()
+    def large(size: int) -> str:
+        return "x" * size
+
+    @server.tool()
+    async def headers(ctx: Context) -> dict[str, Any]:
+        request = ctx.request_context.request
+        return {
+            "authorization": request.headers.get("Authorization"),
+            "meta": dict(ctx.request_context.meta or {}),
+        }
+
+    return server
+
+
+@contextmanager
+def running(server: MCPServer, **options: Any) -> Iterator[str]:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        settings = uvicorn.Config(server.streamable_http_app(**options), log_level="critical", lifespan="on")
+        runner = uvicorn.Server(settings)
+        started = threading.Event()
+        begin = runner.startup
+
+        async def startup(*arguments: Any, **named: Any) -> None:
+            await begin(*arguments, **named)
+            started.set()
+
+        runner.startup = startup  # type: ignore[method-assign]
+        thread = threading.Thread(target=runner.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            assert started.wait(20)
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/mcp"
+        finally:
+            runner.should_exit = True
+            thread.join()
+
+
+@pytest.fixture(scope="module", params=["events", "json"])
+def server(request: pytest.FixtureRequest) -> Iterator[str]:
+    with running(made(), json_response=request.param == "json") as url:
+        yield url
+
+
+def tools(url: str, seconds: float = 20, **headers: str) -> Outcome:
+    return builtin.call("list-mcp-tools", {"mcpServer": url, "headers": headers}, key=KEY, seconds=seconds)
+
+
+def call(
+    url: str,
+    method: str = "add",
+    arguments: Any = None,
+    seconds: float = 20,
+    repeatable: bool = False,
+    **headers: str,
+) -> Outcome:
+    given = {"mcpServer": url, "headers": headers, "method": method, "arguments": arguments or {}}
+    return builtin.call("call-mcp-tool", given, key=KEY, seconds=seconds, repeatable=repeatable)
+
+
+def output(outcome: Outcome) -> dict[str, Any]:
+    assert outcome.status is Status.COMPLETED, outcome.reason
+    assert outcome.output is not None
+    return outcome.output
+
+
+# A real server.
+
+
+def test_its_tools_are_listed_in_conductors_form(server: str) -> None:
+    listed = output(tools(server))["tools"]
+    assert [tool["name"] for tool in listed] == ["add", "issue", "fail", "large", "headers"]
+    assert (set(listed[0]), listed[0]["description"]) == ({"name", "description", "inputSchema"}, "Adds.")
+    assert listed[0]["inputSchema"]["required"] == ["a", "b"]
+
+
+def test_a_tool_is_called_and_answers_in_conductors_form(server: str) -> None:
+    assert output(call(server, "add", {"a": 1, "b": 2})) == {
+        "content": [{"type": "text", "text": "3", "parsed": "3"}],
+        "isError": False,
+        "structuredContent": {"result": 3},
+    }
+
+
+def test_text_that_is_json_stands_beside_it_read(server: str) -> None:
+    [item] = output(call(server, "issue", {"title": "Broken"}))["content"]
+    assert item["parsed"] == {"id": 7, "title": "Broken"}
+
+
+@pytest.mark.parametrize("method", ["fail", "nothing_of_that_name", "add"])
+def test_what_a_tool_says_is_an_error_fails_the_attempt_with_its_words(server: str, method: str) -> None:
+    outcome = call(server, method)
+    assert outcome.status is Status.FAILED
+    assert outcome.reason.startswith(f"the tool {method} failed: ")
+    assert outcome.output is not None
+    assert outcome.output["isError"] is True
+
+
+def test_headers_and_the_key_of_a_repetition_reach_the_tool(server: str) -> None:
+    [item] = output(call(server, "headers", Authorization="Bearer s3cr3t"))["content"]
+    assert item["parsed"]["authorization"] == "Bearer s3cr3t"
+    assert item["parsed"]["meta"]["openworld.dev/idempotencyKey"] == KEY
+
+
+@pytest.mark.parametrize("size", [RESULT_LIMIT, Wire.limit, 4 * Wire.limit])
+def test_a_result_larger_than_a_result_may_be_is_a_clear_failure(server: str, size: int) -> None:
+    outcome = call(server, "large", {"size": size})
+    assert outcome.status is Status.FAILED_WITH_TERMINAL_ERROR
+    assert "answered with more than the 1,000,000 bytes that a result may hold" in outcome.reason
+
+
+def test_a_place_where_no_server_is_says_so(server: str) -> None:
+    for outcome in (tools(f"{server}/nowhere"), call(f"{server}/nowhere")):
+        assert (outcome.status, outcome.reason) == (
+            Status.FAILED,
+            f"MCP server {server}/nowhere answered 404: Not Found",
+        )
+
+
+def test_nobody_there_may_be_tried_again_even_by_a_call() -> None:
+    for outcome in (tools("http://127.0.0.1:1/mcp"), call("http://127.0.0.1:1/mcp")):
+        assert outcome.status is Status.FAILED
+        assert "cannot connect" in outcome.reason
+        assert not outcome.reason.startswith("OutcomeUnknown")
+
+
+# One that lies.
+
+
+def liar(lie: Lie, **wrong: Lie) -> Callable[[Asked], Said]:
+    """A server that keeps to the protocol until it is asked for tools; `wrong` says where it begins earlier."""
+
+    def respond(asked: Asked) -> Said:
+        if asked.method != "POST":
+            return Said(405)
+        message = json.loads(asked.body)
+        method = message["method"]
+        if method.replace("/", "_") in wrong:
+            return wrong[method.replace("/", "_")](message)
+        if method == "initialize":
+            server = {"name": "liar", "version": "1"}
+            return told(
+                message,
+                {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": server},
+            )
+        if method.startswith("notifications/"):
+            return Said(202)
+        if method.startswith("tools/"):
+            return lie(message)
+        return as_json({"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32601, "message": "no"}})
+
+    return respond
+
+
+def told(message: dict[str, Any], result: Any) -> Said:
+    return as_json({"jsonrpc": "2.0", "id": message["id"], "result": result})
+
+
+def event(body: bytes, **more: Any) -> Said:
+    return Said(200, body, {"Content-Type": "text/event-stream"}, **more)
+
+
+def always(said: Said) -> Lie:
+    return lambda _message: said
+
+
+def endless(message: dict[str, Any]) -> Said:
+    number = int(message.get("params", {}).get("cursor") or 0)
+    return told(message, {"tools": [], "nextCursor": str(number + 1)})
+
+
+def asked_for(service: Service, method: str) -> int:
+    return sum(
+        asked.method == "POST" and json.loads(asked.body)["method"] == method for asked in service.asked
+    )
+
+
+def test_pages_without_end_are_given_up() -> None:
+    with serving(liar(endless)) as service:
+        outcome = tools(service.url)
+    assert outcome.status is Status.FAILED_WITH_TERMINAL_ERROR
+    assert "it has more than 2,000 tools, or 100 pages of them" in outcome.reason
+    assert asked_for(service, "tools/list") == MOST_PAGES
+
+
+def test_a_page_that_comes_again_is_noticed() -> None:
+    with serving(liar(lambda message: told(message, {"tools": [], "nextCursor": "a"}))) as service:
+        outcome = tools(service.url)
+    assert "it gives the same page of tools again and again" in outcome.reason
+    assert asked_for(service, "tools/list") == 2
+
+
+def test_pages_with_too_much_together_are_a_clear_failure() -> None:
+    tool = {"name": "t", "description": "x" * 200_000, "inputSchema": {"type": "object"}}
+
+    def page(message: dict[str, Any]) -> Said:
+        number = int(message.get("params", {}).get("cursor") or 0)
+        more = {"nextCursor": str(number + 1)} if number < 9 else {}
+        return told(message, {"tools": [tool], **more})
+
+    with serving(liar(page)) as service:
+        outcome = tools(service.url)
+    assert outcome.status is Status.FAILED_WITH_TERMINAL_ERROR
+    assert "answered with more than" in outcome.reason
+
+
+#: What is said in place of a result, and whether the call may have been done.
+LIES = [
+    ("broken-json", always(Said(200, b'{"jsonrpc": "2.0", ', {"Content-Type": "application/json"})), True),
+    ("no-json", always(Said(200, b"<html>hello</html>", {"Content-Type": "text/html"})), True),
+    ("no-type", always(Said(200, b"hello")), True),
+    ("accepted", always(Said(202)), True),
+    ("dropped", always(Said(drops=True)), True),
+    ("a-stream-that-ends", always(event(b": nothing\n\n")), True),
+    ("a-stream-of-other-things", always(event(b"data: hello\n\n")), True),
+    ("another-form", lambda message: told(message, {"tools": "many", "content": "none"}), True),
+    ("an-error", lambda message: as_json({"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32603, "message": "boom"}}), False),
+    ("500", always(Said(500, b"boom")), False),
+    ("a-redirect", always(Said(307, headers={"Location": "http://127.0.0.1:1/mcp"})), False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("lie", "is_unknown"), [each[1:] for each in LIES], ids=[each[0] for each in LIES])
+def test_a_call_may_be_done_unless_the_answer_says_that_it_was_not(lie: Lie, is_unknown: bool) -> None:
+    with serving(liar(lie)) as service:
+        listing, called, again = tools(service.url), call(service.url), call(service.url, repeatable=True)
+    assert (listing.status, again.status) == (Status.FAILED, Status.FAILED)
+    assert not listing.reason.startswith("OutcomeUnknown")
+    assert called.reason.startswith("OutcomeUnknown: MCP server ") is is_unknown, called.reason
+    assert (called.status is Status.FAILED_WITH_TERMINAL_ERROR) is is_unknown
+    assert asked_for(service, "tools/call") == 2
+
+
+@pytest.mark.parametrize(
+    "said", [Said(hangs=True), event(b": still here\n\n", streams=True), event(b"data: {", streams=True)]
+)
+def test_a_server_that_never_ends_its_answer_is_given_up_in_time(said: Said) -> None:
+    with serving(liar(always(said))) as service:
+        listing, called = tools(service.url, seconds=0.5), call(service.url, seconds=0.5)
+    assert (listing.status, listing.reason) == (
+        Status.FAILED,
+        f"MCP server {service.url}: no answer within 0.5 s",
+    )
+    assert called.reason.startswith(f"OutcomeUnknown: MCP server {service.url}: no answer within")
+
+
+def test_a_server_that_hangs_before_the_call_has_done_nothing() -> None:
+    with serving(liar(endless, initialize=always(Said(hangs=True)))) as service:
+        called = call(service.url, seconds=0.5)
+    assert (called.status, asked_for(service, "tools/call")) == (Status.FAILED, 0)
+    assert not called.reason.startswith("OutcomeUnknown")
+
+
+def test_a_server_that_does_not_let_go_keeps_no_answer_back() -> None:
+    result = {"content": [{"type": "text", "text": "done"}]}
+
+    def respond(asked: Asked) -> Said:
+        if asked.method == "DELETE":
+            return Said(hangs=True)
+        said = liar(lambda message: told(message, result))(asked)
+        return replace(said, headers={**said.headers, "Mcp-Session-Id": "s1"})
+
+    with serving(respond) as service:
+        assert output(call(service.url))["content"][0]["text"] == "done"
+    assert [asked.method for asked in service.asked].count("DELETE") == 1
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_server_that_does_not_let_in_is_not_asked_again(status: int) -> None:
+    with serving(Said(status, b"who are you?")) as service:
+        outcome = call(service.url)
+    assert outcome.status is Status.FAILED_WITH_TERMINAL_ERROR
+    assert f"answered {status}" in outcome.reason
+
+
+def test_an_answer_that_is_compressed_unasked_is_not_unpacked() -> None:
+    with serving(
+        Said(200, b"x", {"Content-Type": "application/json", "Content-Encoding": "gzip"})
+    ) as service:
+        outcome = tools(service.url)
+    assert "it compresses what was asked for uncompressed" in outcome.reason
+    assert all(asked.headers["Accept-Encoding"] == "identity" for asked in service.asked)
+
+
+@pytest.mark.parametrize("size", [Wire.limit, 64 * Wire.limit])
+@pytest.mark.parametrize("kind", ["application/json", "text/event-stream"])
+def test_an_answer_without_end_is_not_read_to_its_end(kind: str, size: int) -> None:
+    body = b'data: "' + b"x" * size
+    with serving(liar(always(Said(200, body, {"Content-Type": kind})))) as service:
+        outcome = call(service.url)
+    assert outcome.status is Status.FAILED_WITH_TERMINAL_ERROR
+
+
+def test_a_redirect_within_the_server_is_followed_with_its_message() -> None:
+    inner = liar(lambda message: told(message, {"content": []}))
+
+    def respond(asked: Asked) -> Said:
+        return inner(asked) if asked.path == "/mcp/" else Said(308, headers={"Location": "/mcp/"})
+
+    with serving(respond) as service:
+        assert output(call(f"{service.url}/mcp")) == {"content": [], "isError": False}
+
+
+def test_a_redirect_elsewhere_takes_no_header_along() -> None:
+    with (
+        serving(liar(endless)) as elsewhere,
+        serving(Said(308, headers={"Location": elsewhere.url})) as service,
+    ):
+        outcome = call(service.url, Authorization="Bearer s3cr3t")
+    assert (outcome.status, elsewhere.asked) == (Status.FAILED, [])
+    assert "answered 308: Redirect to" in outcome.reason
+
+
+@pytest.mark.parametrize("value", ["Bearer s3cr3t\n", "Bearer s3cr\u00e9t", "s3cr3t\r\nX: y"])
+def test_a_header_that_cannot_be_written_is_not_quoted(value: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with serving(liar(endless)) as service:
+        outcome = call(service.url, Authorization=value)
+    assert (outcome.status, service.asked) == (Status.FAILED, [])
+    assert outcome.reason == f"MCP server {service.url}: a header holds a character that none may have"
+    assert "s3cr" not in "".join(capfd.readouterr())
+
+
+def test_every_kind_of_content_is_told() -> None:
+    content = [
+        {"type": "image", "data": "eA==", "mimeType": "image/png"},
+        {"type": "resource", "resource": {"uri": "file:///a", "text": "A", "mimeType": "text/plain"}},
+        {"type": "resource_link", "uri": "file:///b", "name": "b"},
+        {"type": "text", "text": "{broken"},
+    ]
+    with serving(liar(lambda message: told(message, {"content": content}))) as service:
+        assert output(call(service.url))["content"] == [
+            {"type": "image", "data": "eA==", "mimeType": "image/png"},
+            {"type": "resource", "text": "A", "mimeType": "text/plain", "uri": "file:///a"},
+            {"type": "resource_link", "uri": "file:///b"},
+            {"type": "text", "text": "{broken", "parsed": "{broken"},
+        ]
+
+
+def test_a_pod_that_is_asked_to_stop_during_a_call_says_that_it_may_be_done() -> None:
+    def stop(_message: dict[str, Any]) -> Said:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return Said(hangs=True)
+
+    with serving(liar(stop)) as service:
+        outcome = call(service.url)
+    assert outcome.reason.startswith("OutcomeUnknown: the pod was asked to stop")
+
+
+def test_a_request_over_http_does_not_wait_for_the_libraries_of_others() -> None:
+    code = "import sys, openworld_worker.builtin as b; b.call('http', {}, key='k'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert loaded.isdisjoint({"mcp", "mcp_types", "httpx2", "pydantic", "anyio", "asyncio"})
+    assert "openworld_worker.completion" not in done.stdout.split()
