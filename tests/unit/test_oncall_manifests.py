@@ -182,4 +182,5 @@ def test_every_image_is_in_reach_of_the_one_override() -> None:
         "images-in-catalogs.yaml",
         "checkout-slow.yaml",
         "execution.yaml",
+        "policy-cases.yaml",
     } == {file.name for file in FOLDER.glob("*.yaml")}
