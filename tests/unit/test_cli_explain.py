@@ -316,6 +316,13 @@ def test_a_ledger_that_was_changed_explains_nothing() -> None:
     assert "ledger event 3: its content does not have the hash" in result.stderr
 
 
+def test_a_run_that_has_not_begun_has_nothing_to_explain() -> None:
+    body = execution(oncall_done())
+    result = invoke(FakeCluster().put({**body, "status": {}}), "explain", "run-1", "triage")
+    assert result.exit_code == 1
+    assert "execution run-1 has no events: it has not begun" in result.stderr
+
+
 def test_the_status_is_not_asked() -> None:
     body = execution(oncall_done())
     plain = invoke(FakeCluster().put(body), "explain", "run-1", "triage__2__rollback", "-o", "json").output

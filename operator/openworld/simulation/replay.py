@@ -34,7 +34,7 @@ class _Told:
 
 
 def replay(bench: Bench, identity: Identity, events: Sequence[JsonObject]) -> list[Judged]:
-    """Each proposal of a run and what it started, judged again; last authored tasks that would be denied.
+    """Each proposal of a run and what it started, judged again; last authored tasks that differ.
 
     Raises MissingDefinitionError, and ValueError or LookupError where the events are no ledger of ours.
     """
