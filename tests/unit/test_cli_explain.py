@@ -198,6 +198,23 @@ def test_each_attempt_says_why_there_was_another() -> None:
     assert "since " in shown
 
 
+def test_after_a_rerun_the_last_proposal_counts_and_the_attempt_says_who_wanted_it() -> None:
+    world = oncall_done()
+    world.advance(1).signal("Rerun", ref="triage")
+    world.advance(1)
+    delete = {"ref": "metrics", "type": "delete", "input": {}}
+    world.completes("triage", proposal={"rationale": "once more", "tasks": [delete]})
+    found = told(world, "triage__1__metrics")
+    assert found["origin"]["rationale"] == "once more"
+    digests = [e["contextDigest"] for e in world.of_type("TurnStarted") if e["turn"] == 1]
+    assert found["origin"]["contextDigest"] == digests[1]
+    assert [v["decision"] for v in found["verdicts"]] == ["Allowed", "Denied"]
+    assert told(world, "triage/1")["verdicts"][0]["rule"] == "no-deletes"
+    causes = [a.get("cause") for a in told(world, "triage")["attempts"]]
+    assert causes[:4] == [None, None, None, "ExecutionRerun by bob@example.com"]
+    assert "since ExecutionRerun by bob@example.com" in text(world, "triage")
+
+
 def test_what_undid_it_and_what_it_undid() -> None:
     world = failed(BOOK, PAY, LAST).completes("pay__undo").completes("book__undo")
     undo = told(world, "book")["undo"]

@@ -528,6 +528,24 @@ def test_a_mandatory_policy_binds_recorded_proposals(tmp_path: Path) -> None:
     assert (code, found) == (1, [("triage__2__rollback", "Denied")])
 
 
+def test_a_mandatory_policy_of_scope_all_binds_the_authored_tasks_of_a_record(tmp_path: Path) -> None:
+    definitions = base()
+    every = {"name": "every", "decision": "Allow"}
+    agents = {"name": "no-agents", "match": {"types": ["AGENT"]}, "decision": "Deny"}
+    definitions["Policy", "guard"] = {"scope": "All", "rules": [every, agents]}
+    record = recorded(tmp_path, oncall_done())
+    assert judged(write(tmp_path, definitions), "--recorded", record)[0] == 0
+    file = write(tmp_path, definitions, {"guard": {"openworld.dev/mandatory": "true"}})
+    code, report = judged(file, "--recorded", record)
+    assert code == 1
+    [row] = report["tested"][-1]["items"]
+    assert (row["ref"], row["verdict"]["decision"], row["wanted"]["decision"]) == (
+        "triage",
+        "Denied",
+        "Allowed",
+    )
+
+
 def test_leaving_audit_mode_is_a_change(tmp_path: Path) -> None:
     world = oncall()
     audit = {**copy.deepcopy(POLICY), "mode": "Audit"}

@@ -153,7 +153,8 @@ class _Ledger:
 
     def _proposer(self, ref: str, turn: int) -> JsonObject:
         received = self._received(ref, turn) or {}
-        started = next((e for e in self._about(ref, EventType.TURN_STARTED) if e["turn"] == turn), None)
+        turns = [e for e in self._about(ref, EventType.TURN_STARTED) if e["turn"] == turn]
+        started = turns[-1] if turns else None
         content = received.get("content")
         rationale = content.get("rationale") if isinstance(content, dict) else None
         by: JsonObject = {"ref": ref}
