@@ -203,8 +203,9 @@ def test_after_a_rerun_the_last_proposal_counts_and_the_attempt_says_who_wanted_
     world.advance(1).signal("Rerun", ref="triage")
     world.advance(1)
     delete = {"ref": "metrics", "type": "delete", "input": {}}
-    world.completes("triage", proposal={"rationale": "once more", "tasks": [delete]})
+    world.completes("triage", proposal={"rationale": "once more", "tasks": [{**delete, "ref": "x"}, delete]})
     found = told(world, "triage__1__metrics")
+    assert found["origin"]["item"] == 1
     assert found["origin"]["rationale"] == "once more"
     digests = [e["contextDigest"] for e in world.of_type("TurnStarted") if e["turn"] == 1]
     assert found["origin"]["contextDigest"] == digests[1]
