@@ -57,6 +57,7 @@ def run_engine(length: int) -> World:
             answers |= {need: world._answer(need) for need in needs}
         world.state = decision.state
         world.events += decision.events
+        world.payloads |= decision.payloads
     return world
 
 
@@ -91,7 +92,7 @@ def ends_of_a_loop(iterations: int, share: int) -> tuple[float, float]:
             answers = {need: world._answer(need) for need in needs}
         state = decision.state
         if carries_snapshot(segments, state):
-            canonical(snapshot.take(state))
+            canonical(snapshot.take(state)[0])
         segments += 1
     began = TimedPass.began
     return began[-1] - began[-1 - share], began[share] - began[0]
@@ -123,7 +124,9 @@ def main() -> None:
 
     world = run_engine(long)
     events = world.events
-    one, other, ratio = paired(lambda: fold(State(identity=world.identity), events), lambda: run_engine(long))
+    one, other, ratio = paired(
+        lambda: fold(State(identity=world.identity), events, world.payloads), lambda: run_engine(long)
+    )
     table.add_row(
         f"replay of {len(events)} events / deciding them", f"{one:.3f} s", f"{other:.3f} s", f"{ratio:.2f}"
     )
@@ -140,7 +143,7 @@ def main() -> None:
 
     status = json.dumps(project(world.state, events))
     tracemalloc.start()
-    again = fold(State(identity=world.identity), json.loads(status)["ledger"]["events"])
+    again = fold(State(identity=world.identity), json.loads(status)["ledger"]["events"], world.payloads)
     size, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     table.add_row(

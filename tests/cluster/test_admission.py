@@ -107,6 +107,12 @@ def tenant(env: Environment) -> Environment:
                     "verbs": ["create", "get", "pause"],
                 },
                 {
+                    "apiGroups": ["openworld.dev"],
+                    "resources": ["groups"],
+                    "resourceNames": ["leads"],
+                    "verbs": ["answer"],
+                },
+                {
                     "apiGroups": [""],
                     "resources": ["serviceaccounts"],
                     "resourceNames": ["default"],
@@ -319,6 +325,10 @@ def test_a_signal_is_sent_in_ones_own_name_and_with_ones_own_rights(tenant: Envi
     assert "a service account cannot approve or reject" in refused(
         tenant, _signal(**decision, by=account), account
     )
+    assert "may not answer for admins: grant verb answer on groups.openworld.dev/admins" in refused(
+        tenant, _signal(type="Pause", group="admins"), mallory
+    )
+    assert _tried(tenant, _signal(type="Pause", group="leads"), mallory).returncode == 0
     accepted = tenant.kubectl.create(NAMESPACE, _signal(type="Pause"), as_user=mallory)
     assert "created" in accepted.stdout
     renamed = {"payload": {"reason": None, "other": "x"}}

@@ -64,7 +64,7 @@ def test_the_chart_is_clean() -> None:
 
 @pytest.mark.parametrize(
     ("value", "named"),
-    [("imagee.tag=x", "imagee"), ("fencing=Loose", "fencing"), ("jobRetentionSeconds=1", "jobRetentionSeconds"),
+    [("imagee.tag=x", "imagee"), ("fencing=Loose", "fencing"), ("workflowEnv.A=1", "workflowEnv"), ("jobRetentionSeconds=1", "jobRetentionSeconds"),
      ("image.tagg=x", "tagg"), ("namespaces={Bad_Name}", "namespaces"), ("webhook.failurePolicy=Open", "failurePolicy"),
      ("webhook.certmanager.enabled=true", "certmanager")],
 )  # fmt: skip
@@ -83,6 +83,13 @@ def test_rights_are_bound_in_the_named_namespaces_alone() -> None:
     ]
     own = of_kind(rendered(), "RoleBinding")
     assert {b["metadata"]["namespace"] for b in own} == {"openworld-system"}
+
+
+def test_what_workflows_see_of_the_environment_reaches_the_operator() -> None:
+    (operator,) = of_kind(rendered("workflowEnv.STAGE=test"), "Deployment")
+    env = operator["spec"]["template"]["spec"]["containers"][0]["env"]
+    (given,) = [each["value"] for each in env if each["name"] == "OPENWORLD_WORKFLOW_ENV"]
+    assert json.loads(given) == {"STAGE": "test"}
 
 
 def test_parts_can_be_left_out() -> None:

@@ -111,17 +111,18 @@ class Relatives:
         created_ms = epoch_ms(meta["creationTimestamp"])
         spec = Execution.model_validate(body["spec"])
         identity = Identity(meta["uid"], meta["name"], meta["namespace"], created_ms, spec)
-        mine = (s["spec"] for s in self._segments if _owner(s) == meta["uid"])
-        segments = sorted(mine, key=lambda spec: spec["index"])
+        mine = [s["spec"] for s in self._segments if _owner(s) == meta["uid"]]
+        payloads = {s["payload"]["digest"]: s["payload"]["value"] for s in mine if "payload" in s}
+        segments = sorted((s for s in mine if "payload" not in s), key=lambda spec: spec["index"])
         status = body.get("status") or {}
-        state = recover(identity, status, segments)
+        state = recover(identity, status, segments, payloads)
         sealed = [event for segment in segments for event in segment["events"]]
         origin = None
         if parent is not None:
             is_detached = parent.get("detached", False)
             origin = Origin(self._of(parent["uid"]), parent.get("ref", ""), parent["seq"], is_detached)
         events = [*sealed, *status.get("ledger", {}).get("events", [])]
-        return SimulatedExecution(identity, state, origin, events)
+        return SimulatedExecution(identity, state, origin, events, payloads)
 
 
 def _owner(segment: JsonObject) -> str:

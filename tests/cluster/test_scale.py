@@ -17,6 +17,9 @@ NAMESPACE = "demo-b"
 STATUS_LIMIT_BYTES = 512 * 1024
 MANY = 1000
 DEEP = 20
+#: Iterations, and what each of them returns: distinct text whose `<` the API server writes as six bytes.
+HEAVY = 20
+LINES = "('<' + $.n + 'abcdefgh').repeat(10000)"
 
 TASKS = f"var t=[]; for (var i=0; i<{MANY}; i++) t.push({{name:'sq', taskReferenceName:'sq_'+i, type:'INLINE'}}); t"
 INPUTS = f"""var m={{}};
@@ -80,6 +83,34 @@ def scale(env: Environment) -> Environment:
                     {"ref": "meet", "type": "JOIN"},
                 ],
                 "outputParameters": {"last": f"${{meet.output.sq_{MANY - 1}.result}}"},
+            },
+        ),
+        definition(
+            "Workflow",
+            "heavy",
+            {
+                "tasks": [
+                    {
+                        "ref": "again",
+                        "type": "DO_WHILE",
+                        "loopCondition": f"$.again['iteration'] < {HEAVY}",
+                        "loopOver": [script("text", LINES, n="${again.output.iteration}")],
+                    },
+                    {
+                        "ref": "twice",
+                        "type": "SUB_WORKFLOW",
+                        "subWorkflowParam": {"name": "twice"},
+                        "input": {"text": "${text.output.result}"},
+                    },
+                ],
+            },
+        ),
+        definition(
+            "Workflow",
+            "twice",
+            {
+                "tasks": [{"ref": "go", "type": "NOOP"}],
+                "outputParameters": {"a": "${workflow.input.text}", "b": "${workflow.input.text}"},
             },
         ),
         definition(
@@ -152,7 +183,9 @@ def record_of(run: Run) -> list[dict[str, Any]]:
     found = run.kubectl.json(
         "-n", run.namespace, "get", "ledgersegments", "-l", f"openworld.dev/execution-uid={uid}"
     )["items"]
-    specs = sorted((item["spec"] for item in found), key=lambda spec: spec["index"])
+    specs = sorted(
+        (item["spec"] for item in found if "payload" not in item["spec"]), key=lambda spec: spec["index"]
+    )
     assert len(specs) == body["status"]["ledger"].get("segments", 0)
     events = [event for spec in specs for event in spec["events"]] + body["status"]["ledger"]["events"]
     start = genesis(uid, events[0]["definition"], body["spec"].get("input") or {})
@@ -196,3 +229,36 @@ def test_twenty_levels_of_workflows_and_loops_complete(scale: Environment) -> No
     children = scale.kubectl.json("-n", NAMESPACE, "get", "executions")["items"]
     nested = [child for child in children if child["metadata"]["name"].startswith("scale-nest-")]
     assert len(nested) == DEEP
+
+
+def test_large_values_stand_apart_and_the_status_stays_small(scale: Environment) -> None:
+    run = Run.start(scale.kubectl, NAMESPACE, "scale-heavy", {"workflowRef": {"name": "heavy"}})
+    largest = 0
+    for body in watched(run):
+        largest = max(largest, len(json.dumps(body.get("status") or {}, separators=(",", ":"))))
+    status = run.status
+    assert status["phase"] == "Completed", status.get("reason")
+    assert 0 < largest < STATUS_LIMIT_BYTES
+    record = record_of(run)
+    text = f"<{HEAVY}abcdefgh" * 10_000
+    told = scale.openworld("ledger", "-n", NAMESPACE, run.name, "-o", "json", "--payloads").stdout
+    whole = json.loads(told)
+    assert whole[-1]["output"] == {"a": text, "b": text}
+    texts = [
+        e["output"]["result"] for e in whole if e["type"] == "TaskCompleted" and e["ref"].startswith("text")
+    ]
+    assert texts == [f"<{n}abcdefgh" * 10_000 for n in range(1, HEAVY + 1)]
+    assert status["outputRef"]["digest"] == record[-1]["payloads"]["output"]["digest"]
+    found = scale.kubectl.json(
+        "-n",
+        NAMESPACE,
+        "get",
+        "ledgersegments",
+        "-l",
+        f"openworld.dev/execution-uid={run.object['metadata']['uid']}",
+    )["items"]
+    apart = [item["spec"]["payload"] for item in found if "payload" in item["spec"]]
+    assert {value["digest"] for value in apart} == {
+        reference["digest"] for event in record for reference in event.get("payloads", {}).values()
+    }
+    print(f"heavy: largest status {largest} bytes, {len(apart)} values apart")

@@ -40,7 +40,7 @@ def attempts_of(execution: SimulatedExecution) -> list[Attempt]:
     state = State(identity=execution.identity)
     found: Found = {}
     for event in execution.events:
-        evolve(state, event)
+        evolve(state, event, execution.payloads)
         _follow(state, event, found)
     return list(found.values())
 

@@ -234,8 +234,9 @@ class Audit:
             self._check(orjson.loads(orjson.dumps(event)))
         live = self.execution.state
         assert self.state == live, "fold(events) differs from the live state"
-        stored = json.loads(json.dumps(snapshot.take(live), sort_keys=True))
-        restored = snapshot.restore(self.execution.identity, stored)
+        taken, large = snapshot.take(live)
+        stored = json.loads(json.dumps(taken, sort_keys=True))
+        restored = snapshot.restore(self.execution.identity, stored, large)
         assert restored == live, "a snapshot is not the state"
         for other in (self.state, restored):
             for name in ("tasks", "active", "scopes", "open_scopes", "agents"):
@@ -300,7 +301,7 @@ class Audit:
             case kind if kind in REVIVED:
                 self.over.clear()
                 self.scheduled -= {(state.generation, ref) for ref in event.get("dropped") or ()}
-        evolve(state, event)
+        evolve(state, event, self.execution.payloads)
 
     def _scheduled(self, event: Json) -> None:
         state, ref = self.state, event["ref"]

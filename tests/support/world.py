@@ -20,11 +20,13 @@ from openworld.engine.needs import (
     Child,
     Definition,
     DefinitionKind,
+    Environment,
     Need,
     NeedAccess,
     NeedChild,
     NeedClaim,
     NeedDefinition,
+    NeedEnvironment,
     NeedScript,
     ScriptAnswer,
 )
@@ -71,6 +73,8 @@ class World:
         self.others: set[str] = set()
         self.children_now: dict[int, Child] = {}
         self.events: list[dict[str, Any]] = []
+        self.payloads: dict[str, Any] = {}
+        self.env: dict[str, str] = {}
         self._facts = 0
         execution = Execution.model_validate(
             {"workflowRef": {"name": "main"}, "requestedBy": "alice@example.com", **spec}
@@ -100,6 +104,8 @@ class World:
             if spec is None:
                 return Definition(need.name, None, problem=problem, missing=True)
             return Definition(need.name, _MODELS[need.kind].model_validate(spec), digest(spec))
+        if isinstance(need, NeedEnvironment):
+            return Environment(self.env)
         if isinstance(need, NeedAccess):
             return need.tool not in self.denied_tools
         if isinstance(need, NeedChild):
@@ -121,16 +127,18 @@ class World:
             assert not needs & answers.keys(), "an answered need was asked again"
             answers |= {need: self._answer(need) for need in needs}
         self.events += decision.events
+        self.payloads |= decision.payloads
         self.last_pass = decision
         if decision.is_full:
             return self.step()
         if self.events:
             status = json.loads(json.dumps(project(self.state, self.events)))
-            again = recover(self.identity, status)
+            again = recover(self.identity, status, payloads=self.payloads)
             assert again == self.state, "fold(events) differs from the live state"
             assert project(again, self.events) == project(self.state, self.events)
-            stored = json.loads(json.dumps(snapshot.take(self.state), sort_keys=True))
-            assert snapshot.restore(self.identity, stored) == self.state, "a snapshot is not the state"
+            taken, large = snapshot.take(self.state)
+            stored = json.loads(json.dumps(taken, sort_keys=True))
+            assert snapshot.restore(self.identity, stored, large) == self.state, "a snapshot is not the state"
         return self
 
     def advance(self, seconds: float) -> World:

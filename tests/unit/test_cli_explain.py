@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from openworld.cli.completions import for_kubectl
-from openworld.controller.names import child_name, job_name
+from openworld.controller.names import child_name, job_name, payload_name
 from openworld.engine.facts import Ending
+from openworld.language.canonical import digest
 from tests.support.world import World
 from tests.unit.cli_double import FakeCluster, execution, invoke, oncall, oncall_done, oncall_waiting
 from tests.unit.test_cli_history import sealed
@@ -289,7 +290,7 @@ def test_what_waits_for_people_or_children_has_no_job() -> None:
 
 def test_untrusted_text_is_escaped_cropped_and_labelled() -> None:
     world = oncall().advance(1)
-    evil = "\x1b[2J\u202eevil " + "x" * 5000
+    evil = "\x1b[2J\u202eevil " + "x" * 2500
     world.completes(
         "triage", proposal={"rationale": evil, "tasks": [{"ref": "m", "type": "look", "input": {"a": evil}}]}
     )
@@ -324,6 +325,25 @@ def test_sealed_events_are_read_too() -> None:
     whole = execution(oncall_done())
     plain = invoke(FakeCluster().put(whole), "explain", "run-1", "triage__1__metrics").output
     assert invoke(sealed(whole, 3, 9), "explain", "run-1", "triage__1__metrics").output == plain
+
+
+def test_large_values_that_stand_apart_are_told_too(tmp_path: Path) -> None:
+    large = {"to": "y" * 9_000}
+    world = oncall_waiting()
+    world.approve("triage__2__rollback").completes("triage__2__rollback", large)
+    body = execution(world)
+    name = payload_name("run-1", "uid-1", digest(large))
+    spec = {"payload": {"digest": digest(large), "value": large}}
+    segment = {"kind": "LedgerSegment", "metadata": {"name": name}, "spec": spec}
+    cluster, file = FakeCluster().put(body).put(segment), tmp_path / "run.json"
+    words = ("explain", "run-1", "triage__2__rollback", "-o", "json")
+    plain = invoke(cluster, *words).output
+    assert json.loads(plain)["outcome"]["output"] == large
+    file.write_text(json.dumps({"kind": "List", "items": [body, segment]}))
+    assert invoke(FakeCluster(), *words, "-f", str(file)).output == plain
+    file.write_text(json.dumps(body["status"]["ledger"]["events"]))
+    result = invoke(FakeCluster(), *words, "-f", str(file))
+    assert "large values are missing: add --payloads" in result.stderr
 
 
 def test_a_ledger_that_was_changed_explains_nothing() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from openworld.controller.names import segment_name
+from openworld.controller.names import payload_name, segment_name
+from openworld.language.canonical import digest
+from openworld.ledger import apart
+from tests.support.world import world as world_of
 from tests.unit.cli_double import FakeCluster, execution, invoke, oncall_done, oncall_waiting
 
 
@@ -53,3 +57,24 @@ def test_a_segment_that_is_missing_is_named() -> None:
     result = invoke(cluster, "ledger", "run-1")
     assert result.exit_code == 1
     assert f"the ledger is not whole: its segment {name} is missing" in result.stderr
+
+
+def test_a_large_value_is_told_and_written_out_and_named_by_its_digest_otherwise() -> None:
+    large = {"text": "y" * 9_000}
+    world = world_of({"ref": "one", "type": "a"}).step().completes("one", large)
+    body = execution(world)
+    name = payload_name("run-1", "uid-1", digest(large))
+    spec = {"payload": {"digest": digest(large), "value": large}}
+    segment = {"kind": "LedgerSegment", "metadata": {"name": name}, "spec": spec}
+    cluster = FakeCluster().put(body).put(segment)
+    assert "yyyy" in invoke(cluster, "ledger", "run-1").output
+    recorded = json.loads(invoke(cluster, "ledger", "run-1", "-o", "json").output)
+    assert recorded == world.events
+    written = json.loads(invoke(cluster, "ledger", "run-1", "-o", "json", "--payloads").output)
+    assert [event["output"] for event in written if event["type"] == "TaskCompleted"] == [large]
+    assert [apart(event)[0] for event in written] == world.events
+    spec["payload"]["value"] = {"text": "z"}
+    result = invoke(FakeCluster().put(body).put(segment), "ledger", "run-1")
+    assert f"its segment {name} holds another value than {digest(large)}" in result.stderr
+    result = invoke(FakeCluster().put(body), "ledger", "run-1")
+    assert f"its segment {name} is missing" in result.stderr

@@ -191,3 +191,19 @@ def test_the_oncall_example_runs_by_the_script_of_its_agent(tmp_path: Path) -> N
     assert result.exit_code == 0, result.output
     assert "triage__2__delete_deployment denied: rule no-deletes" in result.output
     assert "incident: INC-1" in result.output
+
+
+def test_the_environment_of_workflows_is_given_by_name(tmp_path: Path) -> None:
+    write(tmp_path, {"ref": "say", "type": "NOOP"}, outputParameters={"stage": "${workflow.env.STAGE}"})
+    done = simulate(tmp_path, "--env", "STAGE=test=1", "-o", "json")
+    assert json.loads(done.stdout)["output"] == {"stage": "test=1"}
+    wrong = simulate(tmp_path, "--env", "STAGE")
+    assert (wrong.exit_code, "'STAGE' is not NAME=VALUE" in wrong.stderr) == (2, True)
+
+
+def test_a_mocked_person_answers_for_a_group(tmp_path: Path) -> None:
+    write(tmp_path, {"ref": "ask", "type": "HUMAN", "human": {"groups": ["leads"]}})
+    signal = {"after": "ask", "type": "Complete", "group": "leads", "payload": {"ok": True}}
+    assert simulate(tmp_path, mock={"signals": [signal]}).exit_code == 0
+    refused = simulate(tmp_path, mock={"signals": [{**signal, "group": "interns"}]})
+    assert refused.exit_code != 0

@@ -56,6 +56,11 @@ EXAMPLES: dict[EventType, tuple[dict[str, Any], str, str]] = {
         "execution",
         "started the failure workflow cleanup as execution run-1-abc-7",
     ),
+    EventType.TASK_REMINDED: (
+        {"ref": "ask", "reminder": 2},
+        "ask",
+        "ask still waits for an answer (reminder 2)",
+    ),
     EventType.TASK_ESCALATED: (
         {"ref": "ask", "to": ["carol@example.com"]},
         "ask",

@@ -612,6 +612,8 @@ def test_signal_completes_a_task_and_pauses_a_run() -> None:
         ("Complete", "ask", {"ok": True}),
         ("Pause", None, {"reason": "lunch"}),
     ]
+    assert invoke(c, "signal", "run-1", "complete", "ask", "--group", "leads").exit_code == 0
+    assert (c.created[-1]["spec"]["group"], "group" in c.created[0]["spec"]) == ("leads", False)
 
 
 @pytest.mark.parametrize(
@@ -619,6 +621,7 @@ def test_signal_completes_a_task_and_pauses_a_run() -> None:
     [
         (("skip",), "Skip is about one task: openworld signal run-1 Skip REF"),
         (("pause", "ask"), "Pause is about the whole execution and takes no REF"),
+        (("pause", "--group", "leads"), "Pause is not said for a group: leave out --group"),
         (
             ("fail", "ask", "--payload", "{}"),
             "Fail takes --reason and no --payload",

@@ -269,6 +269,6 @@ def test_a_running_child_is_told_to_undo_what_it_has_done() -> None:
 
 def test_a_replay_and_a_snapshot_lead_to_the_same_state() -> None:
     w = failed().completes("pay__undo")
-    replayed = fold(State(identity=w.state.identity), w.events)
+    replayed = fold(State(identity=w.state.identity), w.events, w.payloads)
     assert replayed == w.state
-    assert restore(w.state.identity, take(w.state)) == w.state
+    assert restore(w.state.identity, *take(w.state)) == w.state

@@ -304,10 +304,10 @@ def test_a_fact_is_consumed_once_and_a_late_one_changes_nothing() -> None:
 
 
 def test_an_output_that_is_too_large_fails_with_size_and_limit() -> None:
-    w = world({"ref": "one", "type": "a"}).step().completes("one", {"blob": "x" * 300_000})
+    w = world({"ref": "one", "type": "a"}).step().completes("one", {"blob": "x" * 1_100_000})
     assert w.phase is Phase.FAILED
-    assert "OutputTooLarge: the report has 300" in w.state.reason
-    assert "the limit is 262144" in w.state.reason
+    assert "OutputTooLarge: the report has 1100" in w.state.reason
+    assert "the limit is 1048576" in w.state.reason
 
 
 def test_a_write_whose_outcome_is_unknown_is_not_repeated() -> None:
@@ -408,14 +408,13 @@ def test_what_is_too_large_to_record_is_refused_with_size_and_limit() -> None:
     assert w.state.reason.startswith("the workflow's definition has 200")
     doubled = {"a": "${one.output.v}", "b": "${one.output.v}"}
     w = world({"ref": "one", "type": "a"}, {"ref": "two", "type": "a", "input": doubled}).step()
-    w.completes("one", {"v": "x" * 200_000})
-    assert w.state.reason == "task two failed: InvalidInput: the input has 400015 bytes, the limit is 262144"
-    w = (
-        world({"ref": "one", "type": "a"}, outputParameters=doubled)
-        .step()
-        .completes("one", {"v": "x" * 200_000})
+    w.completes("one", {"v": "x" * 510_000})
+    assert (
+        w.state.reason == "task two failed: InvalidInput: the input has 1020015 bytes, the limit is 1000000"
     )
-    assert w.state.reason == "the output has 400015 bytes, the limit is 262144"
+    w = world({"ref": "one", "type": "a"}, outputParameters=doubled).step()
+    w.completes("one", {"v": "<" * 100_000})
+    assert w.state.reason == "the output has 1200015 bytes, the limit is 1048576"
 
 
 def test_a_record_that_the_api_server_refuses_ends_the_execution() -> None:

@@ -130,6 +130,7 @@ def test_every_setting_is_read() -> None:
             "OPENWORLD_CONCURRENCY": "1",
             "OPENWORLD_REQUESTS_PER_SECOND": "5",
             "OPENWORLD_WEBHOOK_CERTIFICATES": "/etc/webhook",
+            "OPENWORLD_WORKFLOW_ENV": '{"STAGE": "test"}',
         }
     ) == Settings(
         agent_image="example/agent:1",
@@ -143,6 +144,7 @@ def test_every_setting_is_read() -> None:
         concurrency=1,
         requests_per_second=5,
         webhook_certificates=Path("/etc/webhook"),
+        workflow_env={"STAGE": "test"},
     )
 
 
@@ -164,6 +166,22 @@ def test_every_setting_is_read() -> None:
             "OPENWORLD_CONCURRENCY",
             "-1",
             "OPENWORLD_CONCURRENCY must be a whole number of at least 1; it is '-1'",
+        ),
+        (
+            "OPENWORLD_WORKFLOW_ENV",
+            '{"A": 1}',
+            "OPENWORLD_WORKFLOW_ENV must be a JSON object whose values are texts",
+        ),
+        (
+            "OPENWORLD_WORKFLOW_ENV",
+            "{",
+            "OPENWORLD_WORKFLOW_ENV must be a JSON object: Expecting property name enclosed in double quotes: "
+            "line 1 column 2 (char 1)",
+        ),
+        (
+            "OPENWORLD_WORKFLOW_ENV",
+            '{"A": "' + "x" * 16384 + '"}',
+            "OPENWORLD_WORKFLOW_ENV has 16393 bytes; the limit is 16384",
         ),
     ],
 )

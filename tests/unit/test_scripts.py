@@ -88,7 +88,7 @@ def test_values_come_back_as_json() -> None:
         ("cel", "input.nope == 1", 'NOT_FOUND: Key not found in map : "nope"'),
         ("cel", "1 / 0 == 1", "INVALID_ARGUMENT: divide by zero"),
         ("cel", "b'x'", "the value of the script is a bytearray, which JSON does not have"),
-        ("lua", "1", "unknown evaluator 'lua'; known are javascript, graaljs, jq, jq-all, cel"),
+        ("lua", "1", "unknown evaluator 'lua'; known are javascript, graaljs, jq, jq-all, cel, condition"),
     ],
 )  # fmt: skip
 def test_a_script_s_error_is_its_outcome(evaluator: str, expression: str, error: str) -> None:

@@ -222,7 +222,8 @@ def test_an_answer_larger_than_a_result_may_be_is_a_clear_failure() -> None:
         outcome = answer(Said(200, raw))
         assert outcome.status is Status.FAILED_WITH_TERMINAL_ERROR
         assert (
-            "answered with more than the 262,144 bytes that a result may hold; ask for less" in outcome.reason
+            "answered with more than the 1,000,000 bytes that a result may hold; ask for less"
+            in outcome.reason
         )
 
 

@@ -210,7 +210,7 @@ def test_a_result_above_the_limit_is_a_failure_that_names_size_and_limit(tmp_pat
     spec = double.asked[0].body["spec"]
     assert (spec["status"], code) == ("Failed", 1)
     assert spec["reason"] == (
-        "output: 2,000,011 bytes; a TaskResult holds at most 262,144. "
+        "output: 2,000,011 bytes; a TaskResult holds at most 1,000,000. "
         "Store it elsewhere and return a reference to it"
     )
 

@@ -22,7 +22,7 @@ from urllib.parse import urljoin, urlsplit
 from .assignment import Identity, read_task
 from .errors import WorkerError
 from .exchange import NoAnswerError, NotSentError, Request, Response, exchange
-from .report import RESULT_LIMIT, Outcome, Reporter, Status, failed
+from .report import RESULT_LIMIT, Outcome, Reporter, Status, failed, stored_size
 from .runner import Stopped, run_attempt, stopping
 from .wire import JsonObject, clip, encode, to_json
 
@@ -92,7 +92,7 @@ def _http(given: JsonObject, key: str) -> Outcome:
     if 200 <= response.status < 300:
         return _succeeded(request, response)
     output = {"response": _wire(response, _kept(response))}
-    fits = len(encode(output)) <= RESULT_LIMIT
+    fits = stored_size(output) <= RESULT_LIMIT
     return replace(failed(_told(request, response)), output=output if fits else None)
 
 
@@ -180,7 +180,7 @@ def _succeeded(request: Request, response: Response) -> Outcome:
         kind = response.header("Content-Type") or "of no type"
         return failed(f"{request.shown} answered with a body that is no text ({kind})", terminal=True)
     output = {"response": _wire(response, body)}
-    if len(encode(output)) > RESULT_LIMIT:
+    if stored_size(output) > RESULT_LIMIT:
         return failed(too_large, terminal=True)
     return Outcome(status=Status.COMPLETED, output=output)
 

@@ -24,8 +24,8 @@ from .errors import ReportError
 from .wire import JsonObject, clip, encode
 
 API_VERSION = "openworld.dev/v1alpha1"
-RESULT_LIMIT = 256 * 1024
-"""Bytes of a TaskResult's output and proposal."""
+RESULT_LIMIT = 1_000_000
+"""Bytes of a TaskResult's output and proposal, as the API server stores them."""
 REASON_LIMIT = 4096
 MESSAGE_LIMIT = 4096
 """Bytes of a termination message: Kubernetes' own limit."""
@@ -235,7 +235,7 @@ def _spec(outcome: Outcome) -> JsonObject:
 
 def _within_limit(outcome: Outcome) -> Outcome:
     sizes = {
-        name: len(encode(value))
+        name: stored_size(value)
         for name, value in (("output", outcome.output), ("proposal", outcome.proposal))
         if value is not None
     }
@@ -246,6 +246,12 @@ def _within_limit(outcome: Outcome) -> Outcome:
         f"{' and '.join(sizes)}: {size:,} bytes; a TaskResult holds at most {RESULT_LIMIT:,}. "
         "Store it elsewhere and return a reference to it"
     )
+
+
+def stored_size(value: Any) -> int:
+    """Bytes of a value in the API server's store, which writes `<`, `>` and `&` as six."""
+    text = encode(value)
+    return len(text) + 5 * sum(map(text.count, (b"<", b">", b"&")))
 
 
 def _as_message(outcome: Outcome) -> Outcome:

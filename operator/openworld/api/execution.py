@@ -174,6 +174,13 @@ class CompensationStatus(Strict):
     failed: list[str] = Field(default_factory=list, description="Refs of the tasks that could not be.")
 
 
+class PayloadReference(Strict):
+    """A large value that stands in a LedgerSegment of its own."""
+
+    digest: str = Field(description="`sha256:` and the SHA-256 of its canonical JSON.")
+    bytes: int = Field(description="Its size, as the API server stores it.")
+
+
 class ExecutionStatus(Strict):
     """The durable record of a run, and what follows from it."""
 
@@ -197,5 +204,8 @@ class ExecutionStatus(Strict):
     progress: str = Field(default="", description="active/completed/total tasks.")
     tasks: dict[str, JsonObject] = Field(default_factory=dict, description="Where each task stands, by ref.")
     variables: JsonObject = Field(default_factory=dict, description="Workflow variables.")
-    output: JsonObject | None = Field(default=None, description="Output of the run.")
+    output: JsonObject | None = Field(default=None, description="Output of the run, up to 64 KiB.")
+    output_ref: PayloadReference | None = Field(
+        default=None, description="Where a larger output is: in a LedgerSegment of this digest."
+    )
     ledger: Ledger | None = Field(default=None, description="The record.")

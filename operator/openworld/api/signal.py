@@ -47,6 +47,10 @@ class Signal(Strict):
     item_digest: str | None = Field(
         default=None, max_length=80, description="Approve, Reject: digest of the item that was shown."
     )
+    group: DnsName | None = Field(
+        default=None,
+        description="Complete, Fail, Progress: the group for which the sender answers a HUMAN task.",
+    )
     by: str = Field(min_length=1, max_length=253, description="Who sends it: must be the caller.")
     payload: JsonObject = Field(
         default_factory=dict,

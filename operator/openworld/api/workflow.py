@@ -154,13 +154,22 @@ class Human(Strict):
     assignees: list[str] = Field(
         default_factory=list,
         max_length=100,
-        description="Users who may answer. Empty: everybody who has the right to `complete`.",
+        description="Users who may answer. Empty, and no groups: everybody who has the right to `complete`.",
+    )
+    groups: list[DnsName] = Field(
+        default_factory=list,
+        max_length=100,
+        description="Who may answer too: whoever has the verb `answer` on groups.openworld.dev/GROUP.",
     )
     due_seconds: SomeSeconds | None = Field(
         default=None, description="Without an answer by then the task is escalated."
     )
     escalate_to: list[str] = Field(
         default_factory=list, max_length=100, description="Users who may answer too, once it is escalated."
+    )
+    remind_every_seconds: SomeSeconds | None = Field(
+        default=None,
+        description="Until somebody answers, people are reminded (a Kubernetes Event), up to 20 times.",
     )
     timeout_seconds: SomeSeconds | None = Field(
         default=None, description="Without an answer by then the task is TimedOut."
@@ -199,6 +208,12 @@ class Task(Strict):
         description="What undoes this task, once it has completed; in place of what its tool says.",
     )
     human: Human | None = Field(default=None, description="HUMAN: who answers, how, and by when.")
+    when: str = Field(
+        default="",
+        max_length=4096,
+        description="CEL over input, workflow.input, workflow.variables, workflow.env and tasks.REF.output: "
+        "where it is false, the task is Skipped and what follows goes on.",
+    )
     start_delay: Seconds = Field(default=0, description="Seconds between being scheduled and being run.")
     retry_count: int | None = Field(
         default=None, ge=0, le=100, description="Overrides the tool's retry count."

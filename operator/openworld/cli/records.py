@@ -16,7 +16,7 @@ from openworld.api import Execution, JsonObject
 from openworld.engine.state import Identity
 from openworld.language.canonical import NotCanonical
 from openworld.language.reading import InvalidResource, read
-from openworld.ledger import EventType, LedgerCorruptError, epoch_ms, genesis, verify
+from openworld.ledger import EventType, LedgerCorruptError, apart, epoch_ms, genesis, named_in, verify
 
 from .documents import UnreadableError, documents
 from .errors import CliError, MissingError
@@ -27,8 +27,10 @@ from .kinds import EXECUTIONS, LEDGER_SEGMENTS, Kind
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A run and all its events. `is_named` is false where only the events are known: then name and namespace
-    are not."""
+    """A run and all its events, large values in place.
+
+    `is_named` is false where only the events are known: then name and namespace are not.
+    """
 
     source: str
     identity: Identity
@@ -148,8 +150,14 @@ def _of_events(file: Path, name: str, events: list[Any]) -> Record:
 
 def _verify(source: str, events: list[Any], prev: str) -> None:
     try:
-        verify(events, first=0, prev=prev)
+        recorded = [apart(event)[0] for event in events]
+        verify(recorded, first=0, prev=prev)
     except LedgerCorruptError as error:
         raise CliError(f"{source}: {error}") from None
-    except (AttributeError, NotCanonical) as error:
+    except (AttributeError, TypeError, NotCanonical) as error:
         raise CliError(f"{source}: its events are none of ours: {error}") from None
+    if named_in(events):
+        raise CliError(
+            f"{source}: large values are missing: add --payloads to `openworld ledger`, "
+            "or the LedgerSegments to the file"
+        )

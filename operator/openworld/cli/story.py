@@ -405,6 +405,13 @@ def _progressed(story: Story, event: JsonObject) -> _Told:
     return _Told(text, Tone.QUIET, who=_by(event))
 
 
+@_on(EventType.TASK_REMINDED)
+def _reminded(story: Story, event: JsonObject) -> _Told:
+    return _Told(
+        f"{story.name(event)} still waits for an answer (reminder {event.get('reminder')})", Tone.WAITING
+    )
+
+
 @_on(EventType.TASK_ESCALATED)
 def _escalated(story: Story, event: JsonObject) -> _Told:
     people = ", ".join(one_line(name, 80) for name in event.get("to") or ()) or "nobody else"

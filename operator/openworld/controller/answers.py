@@ -6,7 +6,7 @@ A look-up that fails raises, and the pass is tried again: nothing is ever answer
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from openworld.api import GROUP, JsonObject
 from openworld.engine.needs import (
@@ -14,11 +14,13 @@ from openworld.engine.needs import (
     Child,
     Definition,
     DefinitionKind,
+    Environment,
     Need,
     NeedAccess,
     NeedChild,
     NeedClaim,
     NeedDefinition,
+    NeedEnvironment,
 )
 from openworld.engine.validity import definition_of
 from openworld.kube import Client, NotFound, Resource
@@ -48,6 +50,7 @@ class Answers:
         world: World,
         scripts: ScriptRunner,
         claims: Claims,
+        environment: Mapping[str, str],
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -55,6 +58,7 @@ class Answers:
         self._world = world
         self._scripts = scripts
         self._claims = claims
+        self._environment = Environment(environment)
         self._monotonic = monotonic
         self._access: dict[tuple[str, NeedAccess], tuple[float, bool]] = {}
 
@@ -65,6 +69,8 @@ class Answers:
     async def _one(self, namespace: str, need: Need) -> Answer:
         if isinstance(need, NeedDefinition):
             return await self._definition(namespace, need)
+        if isinstance(need, NeedEnvironment):
+            return self._environment
         if isinstance(need, NeedAccess):
             return await self._may_use(namespace, need)
         if isinstance(need, NeedClaim):

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from openworld.api import Execution, JsonObject
-from openworld.engine.recover import recover
+from openworld.engine.recover import needed_payloads, recover
 from openworld.engine.state import Identity, State
 from openworld.kube import Client, NotFound
 from openworld.kube.resources import EXECUTIONS, LEDGER_SEGMENTS
-from openworld.language.canonical import canonical
+from openworld.language.canonical import stored_size
 from openworld.language.reading import InvalidResource, read
-from openworld.ledger import LedgerCorruptError, epoch_ms
+from openworld.ledger import LedgerCorruptError, Payloads, epoch_ms
 
+from . import payloads
 from .names import segment_name
 from .stores import ObjectKey, version_of
 
@@ -58,8 +60,10 @@ class Loaded:
         return bool(self.body["metadata"].get("deletionTimestamp"))
 
 
-def load(body: JsonObject, segments: Sequence[JsonObject] = ()) -> Loaded:
-    """An Execution as read, with the specs of its segments since the last snapshot.
+def load(
+    body: JsonObject, segments: Sequence[JsonObject] = (), payloads: Payloads = MappingProxyType({})
+) -> Loaded:
+    """An Execution as read, with the specs of its segments since the last snapshot, and its large values.
 
     Raises ledger.LedgerCorruptError, InvalidSpecError.
     """
@@ -76,7 +80,7 @@ def load(body: JsonObject, segments: Sequence[JsonObject] = ()) -> Loaded:
         created_at_ms=epoch_ms(metadata["creationTimestamp"]),
         spec=spec,
     )
-    state = recover(identity, status or None, segments)
+    state = recover(identity, status or None, segments, payloads)
     ledger = status.get("ledger") or {}
     events = list(ledger.get("events") or ())
     kept = {key: value for key, value in metadata.items() if key != "managedFields"}
@@ -88,7 +92,7 @@ def load(body: JsonObject, segments: Sequence[JsonObject] = ()) -> Loaded:
         events,
         sealed=list(ledger.get("sealed") or ()),
         segments=ledger.get("segments") or 0,
-        sealed_bytes=state.ledger_bytes - sum(len(canonical(event)) for event in events),
+        sealed_bytes=state.ledger_bytes - sum(map(stored_size, events)),
     )
 
 
@@ -116,7 +120,10 @@ class Executions:
         if cached is not None and cached.version == version_of(body):
             return cached
         self._loaded.pop(key, None)
-        loaded = load(body, await self._segments(body))
+        segments = await self._segments(body)
+        wanted = needed_payloads(body.get("status"), segments)
+        uid = body["metadata"]["uid"]
+        loaded = load(body, segments, await payloads.fetch(self._client, key, uid, wanted))
         self._loaded[key] = loaded
         return loaded
 

@@ -138,6 +138,7 @@ def read_signal(signal: JsonObject, *, execution_uid: str) -> Signaled | Refusal
         ref=spec.ref,
         tool=spec.tool,
         item_digest=spec.item_digest,
+        group=spec.group,
         payload=spec.payload,
         name=metadata["name"],
     )

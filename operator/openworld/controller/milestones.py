@@ -52,6 +52,8 @@ def _milestone(event: JsonObject) -> Milestone | None:
             text = f"{ref}: {event.get('tool')} was refused by {event.get('by')}"
         case EventType.APPROVAL_EXPIRED:
             text, warning = f"{ref}: nobody approved in time", True
+        case EventType.TASK_REMINDED:
+            text, warning = f"{ref}: still waits for an answer (reminder {event.get('reminder')})", True
         case EventType.TASK_ESCALATED:
             people = ", ".join(event.get("to") or ()) or "nobody else"
             text, warning = f"{ref}: nobody has answered in time; now for {people} too", True

@@ -58,6 +58,12 @@ def segment_name(execution_name: str, execution_uid: str, index: int) -> str:
     return f"{execution_name[:40].rstrip('.-')}-{short_hash(execution_uid)}-l{index}"
 
 
+def payload_name(execution_name: str, execution_uid: str, digest: str) -> str:
+    """Name of the segment that holds a large value of an execution: the same value, the same name."""
+    shown = digest.removeprefix("sha256:")[:32]
+    return f"{execution_name[:20].rstrip('.-')}-{short_hash(execution_uid)}-p{shown}"
+
+
 def limit_name(key: str) -> str:
     """Name of the Limit object of a key."""
     return f"limit-{short_hash(key)}"

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from openworld.api import JsonObject, ReportStatus, SignalType
+from openworld.api import JsonObject, Phase, ReportStatus, SignalType
 from openworld.engine.desire import desired
-from openworld.engine.facts import Ending, Fact, JobEnded, Signaled, SuspendSet
+from openworld.engine.facts import ChildEnded, Ending, Fact, JobEnded, Signaled, SuspendSet
 from openworld.engine.state import State
 from openworld.engine.tasks import limit
 from openworld.engine.timeouts import heeds_progress
 from openworld.kube import Client, NotFound
 from openworld.kube.resources import JOBS, PODS, TASK_RESULTS
-from openworld.ledger import epoch_ms
+from openworld.ledger import LedgerCorruptError, epoch_ms
 
-from . import names
+from . import names, payloads
 from .executions import Loaded
 from .intake import (
     Reading,
@@ -84,7 +84,7 @@ class Observer:
             for job in want.jobs:
                 if job.seq not in reported:
                     await self._job(loaded, job.seq, seen, now_ms)
-            self._children(state, {child.seq: child.revivals for child in want.children}, seen)
+            await self._children(state, {child.seq: child.revivals for child in want.children}, seen)
         elif state.is_final:
             self._revived_children(state, seen)
         return seen
@@ -236,14 +236,26 @@ class Observer:
         gone = [pod for pod in known if pod["metadata"]["uid"] not in fresh and has_said_its_end(pod)]
         return [*fresh.values(), *gone]
 
-    def _children(self, state: State, wanted: dict[int, int], seen: Observation) -> None:
+    async def _children(self, state: State, wanted: dict[int, int], seen: Observation) -> None:
         for child in self._world.executions.of(ObjectKey(state.namespace, state.uid)):
             seq = child.body["spec"]["parent"]["seq"]
             expected = names.child_name(state.name, state.uid, seq)
             if seq in wanted and child.body["metadata"]["name"] == expected:
                 fact = read_child(child.body, seq=seq, gone=child.gone, revivals=wanted[seq])
                 if fact is not None:
-                    seen.facts.append(fact)
+                    seen.facts.append(await self._with_output(child.body, fact))
+
+    async def _with_output(self, child: JsonObject, fact: ChildEnded) -> ChildEnded:
+        """The end of a child with its output, where that is too large for the child's status."""
+        reference = (child.get("status") or {}).get("outputRef")
+        if reference is None:
+            return fact
+        metadata, known_as = child["metadata"], reference["digest"]
+        try:
+            values = await payloads.fetch(self._client, key_of(child), metadata["uid"], [known_as])
+        except LedgerCorruptError as error:
+            return replace(fact, phase=Phase.FAILED, reason=f"its output cannot be read: {error.why}")
+        return replace(fact, output=values[known_as])
 
     def _revived_children(self, state: State, seen: Observation) -> None:
         """A child goes on, because a person had it retried: so does its parent, whose task it failed.

@@ -79,7 +79,9 @@ class Reconciler:
         self._executions = Executions(client)
         self._observer = Observer(client, world, settings, lambda: guard.since_ms)
         self._claims = Claims(client, now_ms=now_ms)
-        self._answers = Answers(client, world, scripts, self._claims, monotonic=monotonic)
+        self._answers = Answers(
+            client, world, scripts, self._claims, settings.workflow_env, monotonic=monotonic
+        )
         self._recorder = Recorder(client, world)
         self._actor = Actor(
             client, world, self._executions, settings, self.tell, self.wake, monotonic=monotonic
@@ -132,7 +134,7 @@ class Reconciler:
             decision = await self._decide(loaded, seen)
             if decision.events:
                 written_at = self._monotonic()
-                loaded = await self._recorder.record(loaded, decision.state, decision.events)
+                loaded = await self._recorder.record(loaded, decision)
         except TooLarge as error:
             decision, loaded = await self._end(key, f"LedgerFull: {error.message}")
         except UndecidableError as error:
@@ -176,7 +178,7 @@ class Reconciler:
         decision.take([fact])
         decision.run({})
         if decision.events:
-            loaded = await self._recorder.record(loaded, decision.state, decision.events)
+            loaded = await self._recorder.record(loaded, decision)
         return decision, loaded
 
     async def _load(self, key: ObjectKey) -> Loaded | None:

@@ -12,19 +12,20 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from openworld.api import API_VERSION, JsonObject
+from openworld.api.meta import Json
 from openworld.engine import snapshot
+from openworld.engine.decide import Pass
 from openworld.engine.facts import Fact, Signaled
 from openworld.engine.projection import project
 from openworld.engine.state import State
 from openworld.kube import AlreadyExists, ApiError, Client, Conflict, NotFound
 from openworld.kube.resources import EVENTS, EXECUTIONS, LEDGER_SEGMENTS, SIGNALS
-from openworld.language.canonical import canonical, digest
+from openworld.language.canonical import digest, stored_size
 from openworld.ledger import EventType, LedgerCorruptError
 
-from . import names
+from . import names, payloads
 from .executions import Loaded
 from .intake import Refusal
-from .jobs import Owner
 from .milestones import Milestone, build_event, milestones
 from .stores import key_of
 from .world import World
@@ -37,6 +38,7 @@ SEAL_EVENTS = 400
 SEAL_BYTES = 128 * 1024
 #: A larger state is not kept in a segment: recovery then reads more segments.
 MOST_SNAPSHOT_BYTES = 700 * 1024
+MOST_SNAPSHOT_PAYLOADS = 200
 _LEAST_TASK_BYTES = 200
 #: Segments that the status points to; each is found by its name, too.
 MOST_POINTERS = 16
@@ -51,8 +53,10 @@ class Recorder:
         self._client = client
         self._world = world
 
-    async def record(self, loaded: Loaded, state: State, new: Sequence[JsonObject]) -> Loaded:
-        """Write new events and what follows from them. Raises kube.Conflict when somebody wrote since."""
+    async def record(self, loaded: Loaded, decision: Pass) -> Loaded:
+        """Write what a decision has led to. Raises kube.Conflict when somebody wrote since."""
+        await payloads.store(self._client, decision.state, decision.payloads)
+        state, new = decision.state, decision.events
         events = [*loaded.events, *new]
         return await self._written(replace(loaded, state=state, events=events))
 
@@ -72,7 +76,8 @@ class Recorder:
         size = loaded.state.ledger_bytes - loaded.sealed_bytes
         if len(loaded.events) <= SEAL_EVENTS and size <= SEAL_BYTES:
             return loaded
-        body = build_segment(loaded)
+        body, apart = build_segment(loaded)
+        await payloads.store(self._client, loaded.state, apart)
         segment, _ = await self._client.create_if_absent(LEDGER_SEGMENTS, loaded.state.namespace, body)
         spec = segment["spec"]
         last = next((event for event in loaded.events if event["seq"] == spec["last"]), None)
@@ -91,7 +96,7 @@ class Recorder:
                 events=rest,
                 sealed=[*loaded.sealed, pointer][-MOST_POINTERS:],
                 segments=loaded.segments + 1,
-                sealed_bytes=loaded.state.ledger_bytes - sum(len(canonical(event)) for event in rest),
+                sealed_bytes=loaded.state.ledger_bytes - sum(map(stored_size, rest)),
             )
         )
 
@@ -191,10 +196,13 @@ def carries_snapshot(index: int, state: State) -> bool:
     return index % 12 == 0 and len(state.tasks) * _LEAST_TASK_BYTES <= MOST_SNAPSHOT_BYTES
 
 
-def build_segment(loaded: Loaded) -> JsonObject:
-    """The LedgerSegment of all events that are not sealed yet, with the state that they led to."""
+def build_segment(loaded: Loaded) -> tuple[JsonObject, dict[str, Json]]:
+    """The LedgerSegment of all events that are not sealed yet, with the state that they led to.
+
+    And the large values of that state, by digest.
+    """
     state, events = loaded.state, loaded.events
-    owner = Owner.of(state)
+    apart: dict[str, Json] = {}
     spec: JsonObject = {
         "execution": state.name,
         "executionUID": state.uid,
@@ -206,23 +214,17 @@ def build_segment(loaded: Loaded) -> JsonObject:
         "events": events,
     }
     if carries_snapshot(loaded.segments, state):
-        taken = snapshot.take(state)
-        if len(canonical(taken)) <= MOST_SNAPSHOT_BYTES:
-            spec["snapshot"] = taken
+        taken, large = snapshot.take(state)
+        if stored_size(taken) <= MOST_SNAPSHOT_BYTES and len(large) <= MOST_SNAPSHOT_PAYLOADS:
+            spec["snapshot"], apart = taken, large
+            if large:
+                spec["snapshotPayloads"] = sorted(large)
     return {
         "apiVersion": API_VERSION,
         "kind": "LedgerSegment",
-        "metadata": {
-            "name": names.segment_name(state.name, state.uid, loaded.segments),
-            "namespace": state.namespace,
-            "labels": {
-                names.EXECUTION: names.label_value(state.name),
-                names.EXECUTION_UID: state.uid,
-            },
-            "ownerReferences": [owner.reference()],
-        },
+        "metadata": payloads.metadata(state, names.segment_name(state.name, state.uid, loaded.segments)),
         "spec": spec,
-    }
+    }, apart
 
 
 def version_for(body: JsonObject) -> int:

@@ -5,9 +5,10 @@ A wrong value stops the operator at its start with a message that names the vari
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
@@ -62,6 +63,9 @@ class Settings:
     requests_per_second: int = 100
     """OPENWORLD_REQUESTS_PER_SECOND: the operator's own rate of API requests; twice as many may burst."""
 
+    workflow_env: Mapping[str, str] = field(default_factory=dict)
+    """OPENWORLD_WORKFLOW_ENV: what `${workflow.env.NAME}` is, as a JSON object of texts, up to 16 KiB."""
+
     webhook_certificates: Path | None = None
     """OPENWORLD_WEBHOOK_CERTIFICATES: folder of the webhook's tls.crt and tls.key. Empty: no webhook."""
 
@@ -86,6 +90,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         requests_per_second=read.number(
             "OPENWORLD_REQUESTS_PER_SECOND", Settings.requests_per_second, least=1
         ),
+        workflow_env=read.texts("OPENWORLD_WORKFLOW_ENV", most_bytes=16 * 1024),
         webhook_certificates=read.folder("OPENWORLD_WEBHOOK_CERTIFICATES"),
     )
 
@@ -118,6 +123,18 @@ class _Reader:
         if value not in known:
             raise SettingsError(f"{name} must be one of {', '.join(known)}; it is {value!r}")
         return known[value]
+
+    def texts(self, name: str, *, most_bytes: int) -> dict[str, str]:
+        text = self.text(name, "{}")
+        try:
+            value = json.loads(text)
+        except ValueError as error:
+            raise SettingsError(f"{name} must be a JSON object: {error}") from None
+        if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+            raise SettingsError(f"{name} must be a JSON object whose values are texts")
+        if len(text.encode()) > most_bytes:
+            raise SettingsError(f"{name} has {len(text.encode())} bytes; the limit is {most_bytes}")
+        return value
 
     def folder(self, name: str) -> Path | None:
         value = self.text(name)

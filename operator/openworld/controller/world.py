@@ -97,7 +97,7 @@ def _short_execution(body: JsonObject) -> JsonObject:
     spec, status = body.get("spec") or {}, body.get("status") or {}
     kept = ["phase", "failureWorkflow"]
     if spec.get("parent"):
-        kept += ["output", "reason", "endedAt", "revivals"]
+        kept += ["output", "outputRef", "reason", "endedAt", "revivals"]
     return {
         "metadata": body["metadata"],
         "spec": {"parent": spec["parent"]} if spec.get("parent") else {},

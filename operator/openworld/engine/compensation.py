@@ -18,7 +18,7 @@ from openworld.ledger import EventType
 
 from .compensable import compensation_of, pending
 from .decide import Pass
-from .endings import fail_task, unrecordable
+from .endings import INPUT_LIMIT_BYTES, fail_task, unrecordable
 from .state import Compensable, State, TaskState
 
 
@@ -38,7 +38,7 @@ def register(p: Pass) -> None:
         given: JsonObject | None = None
         try:
             given = normalise(resolve(compensation.input, seen))
-            problem = unrecordable(given)
+            problem = unrecordable(given, INPUT_LIMIT_BYTES)
         except (ExpressionError, NotCanonical) as error:
             problem = str(error)
         p.emit(

@@ -15,9 +15,9 @@ from typing import Any
 
 from openworld.api import JsonObject
 from openworld.api.meta import Json
-from openworld.language.canonical import normalise
+from openworld.language.canonical import normalise, stored_size
 from openworld.language.expressions import resolve
-from openworld.ledger import EventType, genesis, seal
+from openworld.ledger import EventType, genesis, seal, split
 
 from .evolve import evolve
 from .facts import CannotGoOn, Fact
@@ -31,24 +31,29 @@ MOST_REFUSALS = 100
 
 
 class Pass:
-    """One decision over one state. `events` are new and sealed; `state` includes them."""
+    """One decision over one state. `events` are new and sealed; `state` includes them.
+
+    `payloads` are the large values of the events, by digest: they are stored before the events are.
+    """
 
     def __init__(self, state: State, now_ms: int) -> None:
         self.state = state
         self.now_ms = max(now_ms, state.last_at_ms)
         self.events: list[JsonObject] = []
+        self.payloads: dict[str, Json] = {}
         self.accepted: list[str] = []
         self.refused: list[tuple[Fact, str]] = []
         self.answers: Mapping[Need, Answer] = {}
         self.needs: dict[Need, None] = {}
         self.wake_at_ms: int | None = None
         self._began_with_bytes = state.ledger_bytes
+        self._payload_bytes = 0
         self._waiting: list[Fact] = []
 
     @property
     def is_full(self) -> bool:
         """Whether what there is must be recorded before anything else follows."""
-        return self.state.ledger_bytes - self._began_with_bytes > PASS_LIMIT_BYTES
+        return self.state.ledger_bytes - self._began_with_bytes + self._payload_bytes > PASS_LIMIT_BYTES
 
     def take(self, facts: Iterable[Fact]) -> None:
         """Hand in what the world said; `run` consumes it."""
@@ -91,8 +96,11 @@ class Pass:
                 data[key] = data[key].encode("utf-8", "replace").decode()
         body = normalise({key: value for key, value in data.items() if value is not None})
         prev = state.head_hash or genesis(state.uid, body.get("definition"), state.spec.input)
+        body, apart = split(body)
+        self._payload_bytes += sum(map(stored_size, apart.values()))
+        self.payloads |= apart
         event = seal(kind, body, seq=state.head_seq + 1, at_ms=self.now_ms, prev=prev)
-        evolve(state, event)
+        evolve(state, event, self.payloads)
         self.events.append(event)
         return event
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from openworld.api import Effect, JsonObject, TaskStatus, TaskType
 from openworld.api.meta import Json
 from openworld.api.workflow import Retry, RetryLogic, TimeoutPolicy
-from openworld.language.canonical import NotCanonical, canonical, digest, normalise
+from openworld.language.canonical import NotCanonical, digest, normalise, stored_size
 from openworld.language.expressions import ExpressionError
 from openworld.ledger import EventType, rfc3339
 
@@ -14,8 +14,12 @@ from .scopes import outwards
 from .state import ROOT, Scope, State, TaskState
 from .timeouts import Expired
 
-#: No single input, output, report or context may be larger than this.
-PAYLOAD_LIMIT_BYTES = 256 * 1024
+#: No single output or report may be larger than this, as the API server stores it.
+PAYLOAD_LIMIT_BYTES = 1024 * 1024
+#: The input of a task: what a ConfigMap can hold, beside what else its worker is told.
+INPUT_LIMIT_BYTES = 1_000_000
+#: What an agent is shown, and what a fork brings, may have this size.
+CONTEXT_LIMIT_BYTES = 256 * 1024
 #: Levels that a value must leave free of the 64 that the record may nest: events and contexts wrap it.
 HEADROOM_LEVELS = 24
 #: What a run that did not complete leaves behind as its output may have this size.
@@ -183,7 +187,7 @@ def unrecordable(value: Json, limit_bytes: int = PAYLOAD_LIMIT_BYTES) -> str:
     for _ in range(HEADROOM_LEVELS):
         wrapped = [wrapped]
     try:
-        size = len(canonical(normalise(wrapped))) - 2 * HEADROOM_LEVELS
+        size = stored_size(normalise(wrapped)) - 2 * HEADROOM_LEVELS
     except NotCanonical as error:
         return f"cannot be recorded: {error}"
     return f"has {size} bytes, the limit is {limit_bytes}" if size > limit_bytes else ""
@@ -234,7 +238,7 @@ def end_badly(
 
     workflow = p.state.workflow
     output, _ = final_output(p)
-    if output is not None and len(canonical(output)) <= _LARGEST_BAD_OUTPUT_BYTES:
+    if output is not None and stored_size(output) <= _LARGEST_BAD_OUTPUT_BYTES:
         data.setdefault("output", output)
     if workflow is not None and workflow.failure_workflow and kind is not EventType.EXECUTION_TERMINATED:
         data["failureWorkflow"] = {"name": workflow.failure_workflow}
@@ -272,7 +276,7 @@ def final_output(p: Pass) -> tuple[JsonObject | None, str]:
             output = resolved(workflow.output_parameters, state, state.scopes[ROOT])
         except (ExpressionError, NotCanonical) as error:
             return None, f"outputParameters: {error}"
-    size = len(canonical(output))
+    size = stored_size(output)
     if size > PAYLOAD_LIMIT_BYTES:
         return None, f"the output has {size} bytes, the limit is {PAYLOAD_LIMIT_BYTES}"
     return output, ""

@@ -79,6 +79,7 @@ class Signaled:
     ref: str | None = None
     tool: str | None = None
     item_digest: str | None = None
+    group: str | None = None
     payload: JsonObject = field(default_factory=dict)
     name: str = ""
 

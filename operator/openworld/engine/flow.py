@@ -13,16 +13,26 @@ from openworld.language.reading import told
 from openworld.language.schemas import violations
 from openworld.ledger import EventType, rfc3339
 
-from . import compensation, governed, tasks
+from . import compensation, conditions, governed, tasks
 from .decide import Pass, resolved
 from .endings import (
+    INPUT_LIMIT_BYTES,
     fail_execution,
     fail_task,
     final_output,
     time_out,
     unrecordable,
 )
-from .needs import Claim, Definition, DefinitionKind, NeedAccess, NeedClaim, NeedDefinition
+from .needs import (
+    Claim,
+    Definition,
+    DefinitionKind,
+    Environment,
+    NeedAccess,
+    NeedClaim,
+    NeedDefinition,
+    NeedEnvironment,
+)
 from .scopes import inner_arrays, origin_of, ready, unreachable
 from .state import ROOT, Scope, State
 
@@ -62,6 +72,9 @@ def has_begun(p: Pass) -> bool:
     if workflow is None or problem:
         p.emit(EventType.EXECUTION_FAILED, reason=problem)
         return False
+    env = _environment(p, workflow)
+    if env is None:
+        return False
     claim = _claimed(p, workflow, name, run_input)
     if claim is None:
         return False
@@ -77,8 +90,17 @@ def has_begun(p: Pass) -> bool:
         correlationId=spec.correlation_id or None,
         parent=spec.parent.wire() if spec.parent else None,
         limits=limits.model_dump(mode="json", by_alias=True),
+        env=env or None,
     )
     return True
+
+
+def _environment(p: Pass, workflow: Workflow) -> JsonObject | None:
+    """What `${workflow.env…}` is, for a definition that speaks of it; None while it is looked up."""
+    if b"workflow.env" not in canonical(workflow.wire()):
+        return {}
+    answer = p.ask(NeedEnvironment())
+    return dict(answer.values) if isinstance(answer, Environment) else None
 
 
 def _claimed(p: Pass, workflow: Workflow, name: str, run_input: JsonObject) -> str | None:
@@ -307,7 +329,7 @@ def start(p: Pass, scope: Scope, definition: Task) -> None:
     except (ExpressionError, NotCanonical) as error:
         fail_task(p, ref, scope, f"InvalidInput: {error}", terminal=True)
         return
-    problem = unrecordable(task_input)
+    problem = unrecordable(task_input, INPUT_LIMIT_BYTES)
     if problem:
         fail_task(p, ref, scope, f"InvalidInput: the input {problem}", terminal=True)
         return
@@ -320,6 +342,11 @@ def start(p: Pass, scope: Scope, definition: Task) -> None:
             fail_task(p, ref, scope, f"InvalidInput: {becomes}", terminal=True)
             return
         definition = becomes
+    if ref not in p.state.tasks and definition.when:
+        if definition.type in tasks.WITH_JOB and not governed.has_capacity(p):
+            return
+        if not conditions.is_met(p, scope, definition, task_input):
+            return
     admission = governed.admit(p, scope, definition, task_input, named_by_data=named_by_data, secrets=secrets)
     if admission is None:
         return

@@ -34,7 +34,7 @@ from openworld.ledger import EventType, rfc3339
 from . import builtin
 from .context import visible_refs
 from .decide import Pass
-from .endings import PAYLOAD_LIMIT_BYTES, fail_execution, fail_task
+from .endings import CONTEXT_LIMIT_BYTES, fail_execution, fail_task
 from .needs import Definition, DefinitionKind, NeedAccess, NeedDefinition
 from .scopes import every_ref
 from .state import Scope, TaskState
@@ -262,7 +262,7 @@ def verdict_on_proposal(p: Pass, task: TaskState, *, also: Policies = ()) -> Ver
     if question is None:
         return None
     if task.type is TaskType.FORK_JOIN_DYNAMIC:
-        question = replace(question, most_bytes=PAYLOAD_LIMIT_BYTES)
+        question = replace(question, most_bytes=CONTEXT_LIMIT_BYTES)
     content = turn.content
     if task.type is not TaskType.AGENT and isinstance(content, dict):
         content = {**content, "atomic": True}  # nobody is there to mend the rest of it

@@ -6,6 +6,7 @@ A look-up that fails (API server away) is no answer: the shell raises, and the p
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -115,5 +116,17 @@ class ScriptAnswer:
     error: str | None = None
 
 
-Need = NeedDefinition | NeedAccess | NeedScript | NeedClaim | NeedChild
-Answer = Definition | bool | ScriptAnswer | Claim | Child
+@dataclass(frozen=True, slots=True)
+class NeedEnvironment:
+    """What the operator's administrator has set for `${workflow.env…}`. Answered by an `Environment`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Names and values."""
+
+    values: Mapping[str, str]
+
+
+Need = NeedEnvironment | NeedDefinition | NeedAccess | NeedScript | NeedClaim | NeedChild
+Answer = Environment | Definition | bool | ScriptAnswer | Claim | Child

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from openworld.api import JsonObject, Phase, TaskStatus, TaskType
-from openworld.language.canonical import canonical
+from openworld.language.canonical import digest, stored_size
 from openworld.ledger import rfc3339
 
 from .evolve import BY_SPEC
@@ -20,6 +20,8 @@ _LONGEST_REASON = 1000
 MOST_SHOWN_TASKS = 100
 #: Larger variables are only in the ledger.
 MOST_SHOWN_VARIABLES_BYTES = 16 * 1024
+#: A larger output is named by its digest.
+MOST_SHOWN_OUTPUT_BYTES = 64 * 1024
 
 
 def project(
@@ -63,10 +65,14 @@ def project(
     waiting = waiting_for(state)
     if waiting:
         status["waitingFor"] = waiting
-    if state.variables and len(canonical(state.variables)) <= MOST_SHOWN_VARIABLES_BYTES:
+    if state.variables and stored_size(state.variables) <= MOST_SHOWN_VARIABLES_BYTES:
         status["variables"] = state.variables
     if state.output is not None:
-        status["output"] = state.output
+        size = stored_size(state.output)
+        if size <= MOST_SHOWN_OUTPUT_BYTES:
+            status["output"] = state.output
+        else:
+            status["outputRef"] = {"digest": digest(state.output), "bytes": size}
     ledger: JsonObject = {"head": {"seq": state.head_seq, "hash": state.head_hash}}
     if segments:
         ledger |= {"segments": segments, "sealed": list(sealed)}

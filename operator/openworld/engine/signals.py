@@ -36,7 +36,7 @@ def _reason(fact: Signaled) -> str | None:
 
 
 def _source(fact: Signaled) -> JsonObject:
-    return {"by": fact.by, "signal": fact.name or None, "facts": [fact.id]}
+    return {"by": fact.by, "group": fact.group, "signal": fact.name or None, "facts": [fact.id]}
 
 
 def _gate(p: Pass, fact: Signaled) -> tuple[TaskState, Gate] | str:
@@ -109,7 +109,7 @@ def _waiting(p: Pass, fact: Signaled) -> TaskState | str:
         return f"task {task.ref} does not wait; it is {task.status.value}"
     if task.definition.async_complete and not task.awaits_signal:
         return f"task {task.ref} does not wait yet; its worker has not succeeded"
-    return may_not_answer(task, fact.by) or task
+    return may_not_answer(task, fact.by, fact.group) or task
 
 
 def _complete(p: Pass, fact: Signaled) -> str:

@@ -106,6 +106,8 @@ class TaskState:
     open_scopes: int = 0
     failed_inside: bool = False
     skipped_by: str = ""
+    unmet: bool = False
+    reminders: int = 0
     iteration: int = 0
     items: list[Json] | None = None
     inline: JsonObject | None = None
@@ -133,8 +135,8 @@ class TaskState:
 
     @property
     def has_passed(self) -> bool:
-        """Whether what waits for this task may go on: it succeeded, or a person skipped it."""
-        return self.status.is_success or bool(self.skipped_by)
+        """Whether what waits for this task may go on: it succeeded, or a person or `when` skipped it."""
+        return self.status.is_success or bool(self.skipped_by) or self.unmet
 
     @property
     def turn(self) -> Turn | None:
@@ -236,6 +238,7 @@ class State:
     variables: JsonObject = field(default_factory=dict)
     output: JsonObject | None = None
     input: JsonObject = field(default_factory=dict)
+    env: JsonObject = field(default_factory=dict)
     given_inputs: dict[str, JsonObject] = field(default_factory=dict)
     tasks: dict[str, TaskState] = field(default_factory=dict)
     latest: dict[str, str] = field(default_factory=dict)

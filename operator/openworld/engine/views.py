@@ -67,6 +67,7 @@ def workflow_view(state: State, secrets: JsonObject | None = None) -> JsonObject
         "input": state.input,
         "output": state.output or {},
         "secrets": secrets or {},
+        "env": state.env,
         "status": "TIMED_OUT" if state.phase is Phase.TIMED_OUT else state.phase.value.upper(),
         "workflowId": state.uid,
         "workflowType": state.workflow_name,

@@ -14,6 +14,7 @@ from cel_expr_python import cel
 
 from openworld.api import JsonObject
 from openworld.api.meta import Json
+from openworld.language.evaluators import cel_reason
 
 _LARGEST = 2**63 - 1
 _LONGEST_LIST = 1000
@@ -44,7 +45,7 @@ def _compiled(expression: str) -> Any:
     try:
         return _environment().compile(expression)
     except (RuntimeError, ValueError, TypeError) as error:
-        raise CelError(_readable(error)) from None
+        raise CelError(cel_reason(error)) from None
 
 
 def check(expression: str) -> str:
@@ -71,7 +72,7 @@ def holds(expression: str, *, now_ms: int, **variables: JsonObject) -> bool:
         said = str(value.plain_value())[:200]
         raise CelError(said if value.type() == _T.ERROR else f"it is not a bool: {said}")
     except (RuntimeError, ValueError, TypeError, OverflowError, KeyError) as error:
-        raise CelError(_readable(error)) from None
+        raise CelError(cel_reason(error)) from None
 
 
 def _refuse_unsafe(value: Json, where: str) -> None:
@@ -88,8 +89,3 @@ def _refuse_unsafe(value: Json, where: str) -> None:
     elif isinstance(value, dict):
         for key, element in value.items():
             _refuse_unsafe(element, f"{where}.{key}")
-
-
-def _readable(error: Exception) -> str:
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return text.removeprefix("INVALID_ARGUMENT: ").removeprefix("ERROR: ").removeprefix("<input>:")[:300]

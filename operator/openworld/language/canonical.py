@@ -41,6 +41,15 @@ def canonical(value: Json) -> bytes:
     return text if text.isascii() else rfc8785.dumps(value)
 
 
+def stored_size(value: Json) -> int:
+    """Bytes of a value in the API server's store, which writes `<`, `>` and `&` as six.
+
+    Raises NotCanonical.
+    """
+    text = canonical(value)
+    return len(text) + 5 * (text.count(b"<") + text.count(b">") + text.count(b"&"))
+
+
 def digest(value: Json) -> str:
     """`sha256:` and the hexadecimal SHA-256 of the canonical text. Raises NotCanonical."""
     return "sha256:" + hashlib.sha256(canonical(value)).hexdigest()

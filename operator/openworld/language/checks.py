@@ -27,6 +27,7 @@ WORKFLOW_KEYS = (
     "input",
     "output",
     "secrets",
+    "env",
     "status",
     "workflowId",
     "workflowType",

@@ -24,6 +24,9 @@ if TYPE_CHECKING:  # the sandbox must start fast
     from openworld.api.meta import Json
 
 MAX_OUTPUT_BYTES = 256 * 1024
+#: The evaluator of `when`, and what a condition may name.
+CONDITION = "condition"
+CONDITION_VARIABLES = ("input", "workflow", "tasks")
 MAX_ERROR_CHARS = 500
 #: Results of a jq program; more are not looked at.
 MAX_RESULTS = 10_000
@@ -46,6 +49,7 @@ def evaluate(evaluator: str, expression: str, data: Json) -> Json:
 
     `javascript` and `graaljs`: the data is `$`, the value that of the last statement. `jq`: the first
     result, null if there is none; `jq-all`: the list of all of them. `cel`: the data is `input`.
+    `condition`: CEL that must give a bool; each key of the data is a variable.
     """
     engine = _ENGINES.get(evaluator)
     if engine is None:
@@ -102,11 +106,14 @@ def _jq_program(expression: str) -> Any:
 
 
 def _cel(expression: str, data: Json) -> Json:
+    return _cel_value(expression, {"input": data}, ("input",))
+
+
+def _cel_value(expression: str, data: Json, variables: tuple[str, ...]) -> Json:
     try:
-        program = _cel_program(expression)
-        value = program.eval(data={"input": data})
+        value = _cel_program(expression, variables).eval(data=data)
     except (RuntimeError, ValueError, TypeError, OverflowError) as error:
-        raise ScriptError(str(error)) from None
+        raise ScriptError(cel_reason(error)) from None
     # An error is a value too, and its plain form is text.
     if value.type() == cel.Type.ERROR or value.type() == cel.Type.UNKNOWN:
         raise ScriptError(str(value.plain_value()))
@@ -114,8 +121,32 @@ def _cel(expression: str, data: Json) -> Json:
 
 
 @lru_cache(maxsize=64)
-def _cel_program(expression: str) -> Any:
-    return cel.NewEnv(variables={"input": cel.Type.DYN}).compile(expression)
+def _cel_program(expression: str, variables: tuple[str, ...] = ("input",)) -> Any:
+    return cel.NewEnv(variables=dict.fromkeys(variables, cel.Type.DYN)).compile(expression)
+
+
+def _condition(expression: str, data: Json) -> Json:
+    value = _cel_value(expression, data, CONDITION_VARIABLES)
+    if not isinstance(value, bool):
+        raise ScriptError(f"it gave {json.dumps(value)[:80]}, and not true or false")
+    return value
+
+
+def cel_reason(error: Exception) -> str:
+    """What the CEL library says, without its prefixes."""
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return text.removeprefix("INVALID_ARGUMENT: ").removeprefix("ERROR: ").removeprefix("<input>:")[:300]
+
+
+def condition_problem(expression: str) -> str:
+    """What is wrong with a condition, as far as it shows without data; empty when nothing does."""
+    try:
+        kind = _cel_program(expression, CONDITION_VARIABLES).return_type()
+    except (RuntimeError, ValueError, TypeError) as error:
+        return cel_reason(error)
+    if kind not in (cel.Type.BOOL, cel.Type.DYN):
+        return f"it must be true or false, and is of type {kind.name().lower()}"
+    return ""
 
 
 def _from_cel(value: Any) -> Json:
@@ -146,4 +177,5 @@ _ENGINES: dict[str, Callable[[str, Json], Json]] = {
     "jq": _jq,
     "jq-all": _jq_all,
     "cel": _cel,
+    CONDITION: _condition,
 }

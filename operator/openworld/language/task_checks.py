@@ -12,6 +12,7 @@ from openworld.api.meta import Json
 from openworld.api.workflow import EvaluatorType
 
 from .durations import InvalidTime, parse_duration, parse_until
+from .evaluators import condition_problem
 from .reading import suggestion
 from .requests import request_problems, sink_problem
 from .schemas import check_schema
@@ -63,6 +64,8 @@ def problems_of(task: Task) -> Iterator[Problem]:
         if task.type not in owners and getattr(task, name) != field.get_default(call_default_factory=True):
             belongs = " and ".join(owner.value for owner in owners)
             yield (field.alias or name,), f"does not belong to a {task.type} task, only to {belongs}"
+    if task.when and (message := condition_problem(task.when)):
+        yield ("when",), message
     check = _CHECKS.get(task.type)
     if check is not None:
         yield from check(task)
@@ -188,6 +191,11 @@ def _human(task: Task) -> Iterator[Problem]:
         return
     if human.escalate_to and human.due_seconds is None:
         yield ("human", "escalateTo"), "has no effect without dueSeconds"
+    if human.escalate_to and not (human.assignees or human.groups):
+        yield (
+            ("human", "escalateTo"),
+            "has no effect without assignees or groups: everybody may answer already",
+        )
     if human.form_schema is not None:
         for problem in check_schema(human.form_schema):
             yield ("human", "formSchema"), problem

@@ -28,6 +28,7 @@ class EventType(StrEnum):
     LOOP_ITERATED = "LoopIterated"
     TASK_PROGRESSED = "TaskProgressed"
     TASK_ESCALATED = "TaskEscalated"
+    TASK_REMINDED = "TaskReminded"
     FAILURE_WORKFLOW_STARTED = "FailureWorkflowStarted"
     EXECUTION_RETRIED = "ExecutionRetried"
     EXECUTION_RERUN = "ExecutionRerun"

@@ -131,7 +131,7 @@ class Actor:
             self._namespace.decide_on_item(root, ref, approve=approve, by=signal.by, reason=signal.reason)
             return
         payload = signal.payload | ({"reason": signal.reason} if signal.reason else {})
-        self._namespace.signal(root, signal.type, by=signal.by, ref=ref, payload=payload)
+        self._namespace.signal(root, signal.type, by=signal.by, ref=ref, payload=payload, group=signal.group)
 
     def _decide(self) -> bool:
         """Approve what waits for a person, as everyone whom the script names."""
@@ -160,7 +160,8 @@ class Actor:
             reason = outcome.fail or outcome.terminal
             kind = SignalType.COMPLETE if reason is None else SignalType.FAIL
             payload = (outcome.output or {}) if reason is None else {"reason": reason}
-            self._namespace.signal(execution, kind, ref=task.ref, payload=payload)
+            by, group = _who_may_answer(task)
+            self._namespace.signal(execution, kind, by=by, group=group, ref=task.ref, payload=payload)
             return True
         return False
 
@@ -196,3 +197,13 @@ def _report(fact_id: str, due: _Due) -> Report:
         proposal=outcome.proposal,
         usage=outcome.usage,
     )
+
+
+def _who_may_answer(task: TaskState) -> tuple[str, str | None]:
+    """Somebody who may answer a task, and the group for which they do."""
+    human = task.definition.human
+    if human is None or not (human.assignees or human.groups):
+        return "somebody@example.com", None
+    if human.assignees:
+        return human.assignees[0], None
+    return "somebody@example.com", human.groups[0]

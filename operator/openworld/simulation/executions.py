@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from openworld.api import JsonObject, TaskStatus
+from openworld.api.meta import Json
 from openworld.engine.desire import desired
 from openworld.engine.facts import Fact
 from openworld.engine.outside import DesiredJob
 from openworld.engine.state import Identity, State, TaskState
+from openworld.ledger import join
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class SimulatedExecution:
     state: State
     origin: Origin | None = None
     events: list[JsonObject] = field(default_factory=list)
+    payloads: dict[str, Json] = field(default_factory=dict)
     facts: list[Fact] = field(default_factory=list)
     refused: list[tuple[Fact, str]] = field(default_factory=list)
     wake_at_ms: int | None = None
@@ -41,6 +44,11 @@ class SimulatedExecution:
     def uid(self) -> str:
         """Its uid; counted, so that the same calls give the same ledger."""
         return self.identity.uid
+
+    @property
+    def whole_events(self) -> list[JsonObject]:
+        """The events with the large values that they keep apart."""
+        return [join(event, self.payloads) for event in self.events]
 
     @property
     def name(self) -> str:

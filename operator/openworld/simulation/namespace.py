@@ -7,7 +7,7 @@ names comes into being, and what the world would say is said.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import orjson
 from pydantic import ValidationError
@@ -32,11 +32,13 @@ from openworld.engine.needs import (
     Child,
     Definition,
     DefinitionKind,
+    Environment,
     Need,
     NeedAccess,
     NeedChild,
     NeedClaim,
     NeedDefinition,
+    NeedEnvironment,
     ScriptAnswer,
 )
 from openworld.engine.outside import Desired, DesiredChild, spec_of_child
@@ -82,6 +84,7 @@ class Namespace:
         start_ms: int = START_MS,
         check: bool = False,
         may_use: Callable[[str, str], bool] = anyone_may,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.now_ms = start_ms
@@ -89,6 +92,7 @@ class Namespace:
         self.definitions = Definitions()
         self._check = check
         self._may_use = may_use
+        self._env = Environment(env or {})
         self._started: dict[tuple[str, int], SimulatedExecution] = {}
         self._facts = 0
         self._book = Book()
@@ -189,6 +193,7 @@ class Namespace:
         payload: JsonObject | None = None,
         tool: str | None = None,
         item_digest: str | None = None,
+        group: str | None = None,
     ) -> str:
         """A person or a system sends a Signal."""
         fact_id = self.fact_id()
@@ -199,6 +204,7 @@ class Namespace:
             ref=ref,
             tool=tool,
             item_digest=item_digest,
+            group=group,
             payload=payload or {},
             name=f"signal-{fact_id}",
         )
@@ -301,6 +307,7 @@ class Namespace:
                 raise NeverSettlesError(f"a decision asks again for what it was told: {needs}")
             answers |= {need: self._answer(need) for need in needs}
         execution.events += decision.events
+        execution.payloads |= decision.payloads
         execution.refused += decision.refused
         if self._check and decision.events:
             _compare(execution)
@@ -318,6 +325,8 @@ class Namespace:
     def _answer(self, need: Need) -> Answer:
         if isinstance(need, NeedDefinition):
             return self.definitions.find(need.kind, need.name, need.version)
+        if isinstance(need, NeedEnvironment):
+            return self._env
         if isinstance(need, NeedAccess):
             return self._may_use(need.service_account, need.tool)
         if isinstance(need, NeedChild):
@@ -431,7 +440,7 @@ class Namespace:
 
 def _compare(execution: SimulatedExecution) -> None:
     status: JsonObject = orjson.loads(orjson.dumps(project(execution.state, execution.events)))
-    again = recover(execution.identity, status)
+    again = recover(execution.identity, status, payloads=execution.payloads)
     if again != execution.state:
         raise DivergedError(f"{execution.name}: the state differs from the fold of its events")
     if project(again, execution.events) != project(execution.state, execution.events):

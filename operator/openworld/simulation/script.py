@@ -37,6 +37,7 @@ class ScriptedSignal(Strict):
     type: SignalType = Field(description="Approve, Reject, Complete, Fail, Pause, …")
     ref: str | None = Field(default=None, description="The task that it is about. Default: `after`.")
     by: str = Field(default="somebody@example.com", min_length=1, description="Who sends it.")
+    group: str | None = Field(default=None, description="The group for which they answer a HUMAN task.")
     reason: str = Field(default="", description="Why; stands in the record.")
     payload: JsonObject = Field(default_factory=dict, description="Complete: the output.")
 

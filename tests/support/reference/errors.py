@@ -71,7 +71,7 @@ TASK_REASONS = (
     Reason(
         "OutputTooLarge",
         "A report is too large for the record.",
-        "More than 256 KiB. Not retried.",
+        "More than 1 MiB. Not retried.",
         "Store the data elsewhere and report a reference.",
     ),
     Reason(

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from openworld.api import JsonObject
-from openworld.ledger import EventType
+from openworld.ledger import INLINE_BYTES, EventType
 from openworld.ledger.events import FINAL
 
 from . import runs
@@ -43,6 +43,7 @@ MEANINGS: dict[EventType, str] = {
     EventType.OUTCOME_UNKNOWN: "Nobody knows whether an attempt did its work; it is not repeated. TaskFailed or TaskTimedOut follows.",
     EventType.BRANCH_TAKEN: "A SWITCH chose.",
     EventType.LOOP_ITERATED: "An iteration of a DO_WHILE begins.",
+    EventType.TASK_REMINDED: "A HUMAN task still waits for an answer.",
     EventType.TASK_ESCALATED: "A HUMAN task is overdue: more people may answer it.",
     EventType.TASK_PROGRESSED: "A worker or a person reported progress, or a worker wants to be called again.",
     EventType.FAILURE_WORKFLOW_STARTED: "The failure workflow was started, or could not be (`problem`).",
@@ -92,6 +93,10 @@ FIELDS: dict[str, str] = {
     "contextDigest": "SHA-256 of the context",
     "correlationId": "of the Execution",
     "counts": "how often the proposal names each tool or type",
+    "env": "what `${workflow.env…}` is in this run",
+    "group": "the group for which a person answered",
+    "reminder": "which reminder, from 1",
+    "unmet": "true: its condition `when` does not hold, and what follows goes on",
     "definition": "the workflow's definition; of a SUB_WORKFLOW, the inline one",
     "dropped": "refs that are taken away, to run anew; of a loop, the iterations that are no longer kept",
     "dueAt": "when a WAIT ends",
@@ -158,8 +163,12 @@ _INTRO = f"""# Events of the ledger
 {GENERATED}
 
 The ledger is the record of a run: `status.ledger.events` of an Execution, and the `events` of its LedgerSegments where older ones have been
-sealed. Each event is an object. `openworld ledger NAME` tells it as a story, `openworld ledger NAME --verify` recomputes the hashes. The list of
-types is closed, and nothing is ever removed from it. A field that does not apply is absent.
+sealed. Each event is an object. `openworld ledger NAME` tells it as a story; the operator recomputes all hashes whenever it reads a
+record. The list of types is closed, and nothing is ever removed from it. A field that does not apply is absent.
+
+A field whose value is an object or a list of more than {INLINE_BYTES // 1024} KiB is not in the event: `payloads` has it, with the `digest` (SHA-256 of its canonical
+JSON) and the `bytes` of the value, which is the `payload` of a LedgerSegment. The event's hash covers the digest, and so the value.
+`openworld ledger NAME -o json --payloads` writes values out. Below, every field stands where its value would.
 """
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 

@@ -30,7 +30,7 @@ def ledgers() -> list[list[JsonObject]]:
         _compensations(),
         _proposals_from_data(),
     ]
-    return [execution.events for namespace in namespaces for execution in namespace.executions]
+    return [execution.whole_events for namespace in namespaces for execution in namespace.executions]
 
 
 def _tool(name: str, effect: str = "Read", **more: Any) -> JsonObject:
@@ -47,7 +47,7 @@ def _tool(name: str, effect: str = "Read", **more: Any) -> JsonObject:
 
 
 def _namespace() -> Namespace:
-    made = Namespace(name="team", check=True)
+    made = Namespace(name="team", check=True, env={"STAGE": "test"})
     tools = [
         _tool("lookup"),
         _tool("repair", "Write"),
@@ -248,9 +248,25 @@ def _operations() -> Namespace:
     ask = {"ref": "ask", "type": "HUMAN", "input": {"color": "${workflow.variables.color}"}}
     note = {"ref": "note", "type": "SET_VARIABLE", "input": {"color": "red"}}
     wait = {"ref": "wait", "type": "WAIT", "input": {"duration": "60s"}}
-    late = {"ref": "late", "type": "HUMAN", "human": {"dueSeconds": 60, "escalateTo": [BOB]}}
-    _run(made, late)
+    late = {
+        "ref": "late",
+        "type": "HUMAN",
+        "human": {
+            "dueSeconds": 60,
+            "assignees": ["carol@example.com"],
+            "escalateTo": [BOB],
+            "groups": ["leads"],
+            "remindEverySeconds": 45,
+        },
+    }
+    rare = _CALL | {
+        "ref": "rare",
+        "when": "workflow.env.STAGE == 'production'",
+        "input": {"stage": "${workflow.env.STAGE}"},
+    }
+    asked = _run(made, rare, late)
     made.advance(60)
+    made.signal(asked, SignalType.COMPLETE, by="dave@example.com", ref="late", group="leads")
     anew = _run(made, {"ref": "fan", "type": "FORK_JOIN", "forkTasks": [[ask], [note], [wait]]})
     made.signal(anew, SignalType.TERMINATE, by=BOB)
     made.signal(anew, SignalType.RETRY, by=BOB)
@@ -375,7 +391,7 @@ def _compensations() -> Namespace:
         made.report(run, "call__undo", ReportStatus.FAILED_WITH_TERMINAL_ERROR, reason="gone")
     large = _CALL | {"compensation": {"tool": "lookup", "input": {"of": "${output.text}" * 20}}}
     run = _run(made, large, {"ref": "wait", "type": "WAIT"})
-    made.report(run, "call", output={"text": "x" * 20_000})
+    made.report(run, "call", output={"text": "x" * 52_000})
     run = _run(made, call, {"ref": "wait", "type": "WAIT"}, timeoutSeconds=30)
     made.report(run, "call", output={"n": 1})
     made.advance(31)

@@ -19,17 +19,21 @@ from openworld.cli.unserved import tell_unserved, watched
 @click.command()
 @click.argument("name")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the execution ends.")
+@click.option(
+    "--payloads", "whole", is_flag=True, help="With -o: large values in place of the digests that name them."
+)
 @output_option(TABLE, JSON, YAML, default=TABLE)
 @connection_options
 @pass_session
-def ledger(session: Session, name: str, follow: bool, output: str) -> None:
+def ledger(session: Session, name: str, follow: bool, whole: bool, output: str) -> None:
     """Tell the story of execution NAME: who proposed, decided, approved and did what, and when.
 
     -o json and -o yaml print the events as recorded, hashes included; with --follow one JSON object a line.
+    Values above 8 KiB are named by their digests there; --payloads writes them out.
     """
     if follow and output == YAML:
         raise click.UsageError("--follow prints events one by one: use -o table or -o json with it")
-    history = History(session.cluster)
+    history = History(session.cluster, whole=whole or output == TABLE)
     if output != TABLE and not follow:
         print_object(events_of(history.of(session.cluster.get(EXECUTIONS, name))), output)
         return

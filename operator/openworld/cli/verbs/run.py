@@ -11,6 +11,7 @@ import click
 
 from openworld.api import API_VERSION, JsonObject
 from openworld.cli.errors import CliError, ExistsError
+from openworld.cli.history import History
 from openworld.cli.kinds import EXECUTIONS
 from openworld.cli.output import JSON, YAML, output_option, print_object, without_managed_fields
 from openworld.cli.plain import one_line, value_text
@@ -127,7 +128,7 @@ def run(
     if output is not None:
         print_object(without_managed_fields(ended), output)
     if wait:
-        _tell_end(ended, quiet=output is not None)
+        _tell_end(session, ended, quiet=output is not None)
 
 
 def _input(pairs: tuple[str, ...], text: str | None, file: Path | None) -> JsonObject:
@@ -191,12 +192,12 @@ def _wait(session: Session, name: str, timeout: float | None) -> JsonObject:
     )
 
 
-def _tell_end(execution: JsonObject, *, quiet: bool) -> None:
+def _tell_end(session: Session, execution: JsonObject, *, quiet: bool) -> None:
     status = execution["status"]
     phase, name = status["phase"], execution["metadata"]["name"]
     if phase != "Completed":
         reason = status.get("reason")
         raise CliError(f"{name} {phase}" + (f": {one_line(reason, 1000)}" if reason else ""))
     if not quiet:
-        output = status.get("output")
+        output = History(session.cluster).output_of(execution)
         click.echo("Completed" + (f": {value_text(output, 2000)}" if output else ""))

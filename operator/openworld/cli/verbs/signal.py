@@ -53,6 +53,9 @@ class _SignalType(click.ParamType[str]):
     metavar="JSON",
     help="An object. " + " ".join(f"{kind}: {what}." for kind, what in _PAYLOADS.items()),
 )
+@click.option(
+    "--group", metavar="GROUP", help="Complete, Fail, Progress: answer a HUMAN task for this group."
+)
 @click.option("--reason", metavar="TEXT", help="Why; stands in the ledger.")
 @timeout_option
 @connection_options
@@ -63,6 +66,7 @@ def signal(
     kind: str,
     ref: str | None,
     payload: str | None,
+    group: str | None,
     reason: str | None,
     timeout: float,
 ) -> None:
@@ -83,8 +87,18 @@ def signal(
         if kind in ("Complete", "Progress"):
             raise CliError(f"--reason does not go with {kind}: the payload is the task's output")
         values["reason"] = reason
+    if group is not None and kind not in ("Complete", "Fail", "Progress"):
+        raise CliError(f"{kind} is not said for a group: leave out --group")
     execution = find_execution(session, name)
     if ref is not None:
         check_ref(execution, ref, kind)
-    known = send(session, execution, kind, ref=ref, payload=values, timeout=timeout)
+    known = send(
+        session,
+        execution,
+        kind,
+        ref=ref,
+        payload=values,
+        about={"group": group} if group else None,
+        timeout=timeout,
+    )
     click.echo(f"{one_line(name)}: {kind} {'accepted' if known else 'sent'}")

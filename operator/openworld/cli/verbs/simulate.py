@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from openworld.simulation import Namespace, Script, SimulatedExecution
 
 
+def _pairs(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    for text in given:
+        if "=" not in text or text.startswith("="):
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE", ctx, param)
+    return dict(text.split("=", 1) for text in given)
+
+
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="FILE|FOLDER…", type=click.Path(path_type=Path))
 @click.option(
@@ -34,6 +41,14 @@ if TYPE_CHECKING:
     metavar="FILE",
     type=click.Path(path_type=Path),
     help="What workers, agents and people do: YAML with tasks, signals and approvals.",
+)
+@click.option(
+    "--env",
+    "env",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=_pairs,
+    help="What ${workflow.env.NAME} is; may be repeated.",
 )
 @click.option(
     "--requested-by",
@@ -53,6 +68,7 @@ def simulate(
     name: str | None,
     given: str,
     mock: Path | None,
+    env: dict[str, str],
     requested_by: str,
     report: Path | None,
     output: str,
@@ -66,7 +82,7 @@ def simulate(
     from openworld.simulation import Actor, Namespace, NoOutcomeError, junit
 
     found = list(documents_in(paths))
-    namespace = Namespace()
+    namespace = Namespace(env=env)
     defined = define(namespace.define, found)
     workflows = [name for kind, name, _ in defined if kind is DefinitionKind.WORKFLOW]
     script = _with_agents_scripts(_script(mock), found)
@@ -167,7 +183,7 @@ def _tell(session: Session, execution: SimulatedExecution) -> None:
     from openworld.cli.telling import print_line
 
     # Without the uid: there are no Jobs whose logs a failure could point to.
-    for line in Story().tell_all(execution.events):
+    for line in Story().tell_all(execution.whole_events):
         print_line(session, line)
 
 
@@ -182,7 +198,7 @@ def _document(namespace: Namespace, run: SimulatedExecution) -> JsonObject:
                 "name": execution.name,
                 "startedBy": execution.origin.execution.name if execution.origin else None,
                 "phase": execution.state.phase.value,
-                "events": execution.events,
+                "events": execution.whole_events,
             }
             for execution in namespace.executions
         ],

@@ -7,11 +7,12 @@ for each family of events; each function is registered for its type.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from types import MappingProxyType
 
 from openworld.api import JsonObject
 from openworld.engine.state import State
-from openworld.language.canonical import canonical
-from openworld.ledger import EventType, epoch_ms
+from openworld.language.canonical import stored_size
+from openworld.ledger import EventType, Payloads, epoch_ms, join
 
 from . import compensation, proposals, tasks
 from .entering import definition_of
@@ -19,25 +20,30 @@ from .loops import iteration_id
 from .registry import HANDLERS
 from .runs import BY_SPEC
 
+_NONE: Payloads = MappingProxyType({})
 
-def evolve(state: State, event: JsonObject) -> State:
-    """Apply one event in place and return the state."""
+
+def evolve(state: State, event: JsonObject, payloads: Payloads = _NONE) -> State:
+    """Apply one event in place and return the state. `payloads` holds the values that it keeps apart.
+
+    Raises LedgerCorruptError when one of them is missing.
+    """
     kind = EventType(event["type"])
     at_ms = epoch_ms(event["at"])
     handler = HANDLERS.get(kind)
     if handler is not None:
-        handler(state, event, at_ms)
+        handler(state, join(event, payloads), at_ms)
     for fact in event.get("facts", ()):
         state.facts.add(fact)
     state.head_seq, state.head_hash, state.last_at_ms = event["seq"], event["hash"], at_ms
-    state.ledger_bytes += len(canonical(event))
+    state.ledger_bytes += stored_size(event)
     return state
 
 
-def fold(state: State, events: Iterable[JsonObject]) -> State:
-    """Apply events in order."""
+def fold(state: State, events: Iterable[JsonObject], payloads: Payloads = _NONE) -> State:
+    """Apply events in order. Raises LedgerCorruptError when a value that they keep apart is missing."""
     for event in events:
-        evolve(state, event)
+        evolve(state, event, payloads)
     return state
 
 

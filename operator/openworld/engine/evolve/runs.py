@@ -24,7 +24,7 @@ def _started(state: State, event: JsonObject, at_ms: int) -> None:
     state.workflow_name, state.workflow_version = identity["name"], identity["version"]
     state.workflow_digest = identity["digest"]
     state.started_at_ms = state.clock_from_ms = at_ms
-    state.input = event["input"]
+    state.input, state.env = event["input"], event.get("env", {})
     state.claim = event.get("claim", "")
     state.limits = Limits.model_validate(event["limits"])
     state.variables = dict(state.workflow.variables)

@@ -83,6 +83,11 @@ def _progressed(state: State, event: JsonObject, at_ms: int) -> None:
         task.scheduled_at_ms, task.not_before_ms = at_ms, epoch_ms(event["notBefore"])
 
 
+@on(EventType.TASK_REMINDED)
+def _reminded(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: ARG001
+    state.tasks[event["ref"]].reminders = event["reminder"]
+
+
 @on(EventType.TASK_ESCALATED)
 def _escalated(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: ARG001
     task = state.tasks[event["ref"]]
@@ -133,7 +138,7 @@ def _canceled(state: State, event: JsonObject, at_ms: int) -> None:
 @on(EventType.TASK_SKIPPED)
 def _skipped(state: State, event: JsonObject, at_ms: int) -> None:
     task = enter(state, event, TaskStatus.SKIPPED)
-    task.skipped_by = event.get("by", "")
+    task.skipped_by, task.unmet = event.get("by", ""), event.get("unmet", False)
     end(state, task, TaskStatus.SKIPPED, event, at_ms)
 
 
@@ -156,7 +161,7 @@ def _retry(state: State, event: JsonObject, at_ms: int) -> None:
         task.status = TaskStatus.SCHEDULED
         recount(state)
     task.started_at_ms, task.pod, task.progressed_at_ms = None, "", None
-    task.alerted, task.awaits_signal = set(), False
+    task.alerted, task.awaits_signal, task.reminders = set(), False, 0
     task.status = TaskStatus.SCHEDULED
     if task.type in WAITING:
         task.status, task.started_at_ms = (

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from openworld.api import Agent
 from openworld.engine import context, governed
 from openworld.engine.decide import Pass
-from openworld.engine.endings import PAYLOAD_LIMIT_BYTES, abandon_below, fail_task
+from openworld.engine.endings import CONTEXT_LIMIT_BYTES, abandon_below, fail_task
 from openworld.engine.needs import Definition, DefinitionKind, NeedDefinition
 from openworld.engine.outside import DesiredJob
 from openworld.engine.state import State, TaskState
@@ -85,11 +85,11 @@ class AgentTask(TaskKind):
             self._fail(p, task, f"ContextUnusable: context settings of Agent {name!r}: {error}")
             return
         size = len(canonical(shown))
-        if size > PAYLOAD_LIMIT_BYTES:
+        if size > CONTEXT_LIMIT_BYTES:
             self._fail(
                 p,
                 task,
-                f"ContextTooLarge: the context has {size} bytes, the limit is {PAYLOAD_LIMIT_BYTES}; "
+                f"ContextTooLarge: the context has {size} bytes, the limit is {CONTEXT_LIMIT_BYTES}; "
                 "narrow context.include or context.historyTurns of the Agent",
             )
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from openworld.api import Task, TaskStatus
 from openworld.engine.decide import Pass
-from openworld.engine.endings import fail_task
+from openworld.engine.endings import fail_task, unrecordable
 from openworld.engine.scopes import FORKS, inner_arrays
 from openworld.engine.state import State, TaskState
 from openworld.engine.views import joined_refs
@@ -42,6 +42,11 @@ class JoinTask(TaskKind):
         if skipped and not scope.feedback:  # behind something that failed, and that ends the run
             reason = f"it joins {failed[0].ref}, which was skipped"
             p.emit(EventType.TASK_SKIPPED, ref=task.ref, scope=task.scope, reason=reason)
+            return
+        problem = unrecordable(output)
+        if problem:
+            reason = f"OutputTooLarge: what it joins {problem}; keep large data elsewhere and pass references"
+            fail_task(p, task.ref, scope, reason, terminal=True)
             return
         if failed and not scope.feedback:
             reason = f"joined task {failed[0].ref} failed: {failed[0].reason}"
