@@ -11,7 +11,6 @@ import pytest
 from openworld.cli.completions import for_kubectl
 from openworld.controller.names import child_name, job_name, payload_name
 from openworld.engine.facts import Ending
-from openworld.language.canonical import digest
 from tests.support.world import World
 from tests.unit.cli_double import FakeCluster, execution, invoke, oncall, oncall_done, oncall_waiting
 from tests.unit.test_cli_history import sealed
@@ -332,14 +331,22 @@ def test_large_values_that_stand_apart_are_told_too(tmp_path: Path) -> None:
     world = oncall_waiting()
     world.approve("triage__2__rollback").completes("triage__2__rollback", large)
     body = execution(world)
-    name = payload_name("run-1", "uid-1", digest(large))
-    spec = {"payload": {"digest": digest(large), "value": large}}
-    segment = {"kind": "LedgerSegment", "metadata": {"name": name}, "spec": spec}
-    cluster, file = FakeCluster().put(body).put(segment), tmp_path / "run.json"
+    segments = [
+        {
+            "kind": "LedgerSegment",
+            "metadata": {"name": payload_name("run-1", "uid-1", known_as)},
+            "spec": {"payload": {"digest": known_as, "value": value}},
+        }
+        for known_as, value in world.payloads.items()
+    ]
+    assert len(segments) == 2  # the output, and the context of the next turn, which shows it
+    cluster, file = FakeCluster().put(body), tmp_path / "run.json"
+    for segment in segments:
+        cluster.put(segment)
     words = ("explain", "run-1", "triage__2__rollback", "-o", "json")
     plain = invoke(cluster, *words).output
     assert json.loads(plain)["outcome"]["output"] == large
-    file.write_text(json.dumps({"kind": "List", "items": [body, segment]}))
+    file.write_text(json.dumps({"kind": "List", "items": [body, *segments]}))
     assert invoke(FakeCluster(), *words, "-f", str(file)).output == plain
     file.write_text(json.dumps(body["status"]["ledger"]["events"]))
     result = invoke(FakeCluster(), *words, "-f", str(file))
