@@ -332,6 +332,20 @@ def test_a_record_is_read_as_it_is_printed(form: str, tmp_path: Path) -> None:
     assert (code, report["summary"]) == (0, {"tested": 3, "verdicts": 3, "differing": 0})
 
 
+def test_a_simulation_makes_a_record_without_a_cluster(tmp_path: Path) -> None:
+    definitions = base()
+    file = write(tmp_path, definitions)
+    mock = tmp_path / "mock.yaml"
+    turns = [{"proposal": {"tasks": [LOOK]}}, {"proposal": {"output": {}}}]
+    mock.write_text(yaml.safe_dump({"tasks": {"oncall": turns, "look": [{}]}}))
+    arguments = ["simulate", str(file), "--mock", str(mock), "-o", "json"]
+    (tmp_path / "run.json").write_text(CliRunner().invoke(cli, arguments).output)
+    code, report = judged(file, "--recorded", tmp_path / "run.json")
+    assert (code, report["summary"]["tested"], report["tested"][0]["where"]) == (0, 2, "run-1")
+    _deny_reads(definitions)
+    assert judged(write(tmp_path, definitions), "--recorded", tmp_path / "run.json")[0] == 1
+
+
 def _rule(definitions: Definitions, index: int) -> dict[str, Any]:
     found: dict[str, Any] = definitions["Policy", "p"]["rules"][index]
     return found
@@ -514,6 +528,24 @@ def test_a_mandatory_policy_binds_recorded_proposals(tmp_path: Path) -> None:
     assert (code, found) == (1, [("triage__2__rollback", "Denied")])
 
 
+def test_a_mandatory_policy_of_scope_all_binds_the_authored_tasks_of_a_record(tmp_path: Path) -> None:
+    definitions = base()
+    every = {"name": "every", "decision": "Allow"}
+    agents = {"name": "no-agents", "match": {"types": ["AGENT"]}, "decision": "Deny"}
+    definitions["Policy", "guard"] = {"scope": "All", "rules": [every, agents]}
+    record = recorded(tmp_path, oncall_done())
+    assert judged(write(tmp_path, definitions), "--recorded", record)[0] == 0
+    file = write(tmp_path, definitions, {"guard": {"openworld.dev/mandatory": "true"}})
+    code, report = judged(file, "--recorded", record)
+    assert code == 1
+    [row] = report["tested"][-1]["items"]
+    assert (row["ref"], row["verdict"]["decision"], row["wanted"]["decision"]) == (
+        "triage",
+        "Denied",
+        "Allowed",
+    )
+
+
 def test_leaving_audit_mode_is_a_change(tmp_path: Path) -> None:
     world = oncall()
     audit = {**copy.deepcopy(POLICY), "mode": "Audit"}
@@ -641,6 +673,7 @@ def test_a_record_that_cannot_be_believed_is_refused(
         ('[{"type": "ExecutionStarted"}]', "its sequence number is None"),
         ("a: [", "is neither JSON nor YAML"),
         ('{"kind": "Execution", "metadata": {"name": "x"}}', "has no events"),
+        ('{"executions": [{}]}', "is no Execution as the API server prints it"),
         ('{"kind": "Execution"}', "is no Execution as the API server prints it"),
     ],
 )

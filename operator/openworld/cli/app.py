@@ -22,6 +22,7 @@ VERBS = {
     "get": ("get", "List executions, or show one."),
     "tree": ("tree", "Show an execution's tasks by where they came from."),
     "ledger": ("ledger", "Tell an execution's story, event by event."),
+    "explain": ("explain", "Tell why a task exists, who allowed it, and what it did."),
     "approve": ("approve", "Approve an item that waits for a person."),
     "reject": ("reject", "Reject an item that waits for a person."),
     "signal": ("signal", "Complete or fail what waits, skip, pause, retry, rerun."),

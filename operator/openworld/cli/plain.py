@@ -30,6 +30,11 @@ def cropped(text: str, limit: int | None) -> str:
     return text if limit is None or len(text) <= limit else text[: max(0, limit - 1)] + "…"
 
 
+def counted(count: int, word: str) -> str:
+    """`1 case`, `2 cases`."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
 def value_text(value: Any, limit: int | None = None) -> str:
     """A JSON value as people write it: bare words, `{a: 1}`, `[1, 2]`; strings with spaces quoted inside."""
     return one_line(value if isinstance(value, str) else _inner(value), limit)

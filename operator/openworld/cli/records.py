@@ -1,4 +1,4 @@
-"""Recorded runs from files: what `kubectl get execution` or `openworld ledger` has printed.
+"""Recorded runs from files: as `kubectl get execution`, `openworld ledger` or `simulate` has printed them.
 
 Only events are read, and their hash chain is verified first: a record that was changed is not believed. Where
 events have been sealed, the LedgerSegments must be in the same file.
@@ -59,24 +59,34 @@ class _Found:
 
 def records(file: Path) -> list[Record]:
     """Every run that a file records. Raises CliError when there is none, or one that cannot be believed."""
-    objects, executions, found = _Found(), [], []
-    for value in _values(file):
-        if isinstance(value, list):
-            found.append(_of_events(file, value))
-        elif isinstance(value, dict) and value.get("kind") == LEDGER_SEGMENTS.kind:
-            objects.segments[str((value.get("metadata") or {}).get("name"))] = value
-        elif isinstance(value, dict) and value.get("kind") == EXECUTIONS.kind:
-            executions.append(value)
     try:
-        found += [_of_execution(file, History(objects).of(body)) for body in executions]
+        found = list(_found(file))
     except (KeyError, TypeError, AttributeError) as error:
         raise CliError(f"{file}: is no Execution as the API server prints it: {error!r}") from None
     if not found:
         raise CliError(
-            f"{file} records no run: give what `openworld ledger NAME -o json` or "
-            "`kubectl get execution NAME -o yaml` prints"
+            f"{file} records no run: give what `kubectl get execution NAME -o yaml`, `openworld ledger NAME "
+            "-o json` or `openworld simulate -o json` prints"
         )
     return found
+
+
+def _found(file: Path) -> Iterator[Record]:
+    objects, executions = _Found(), []
+    for value in _values(file):
+        if isinstance(value, list):
+            yield _of_events(file, file.stem, value)
+        elif not isinstance(value, dict):
+            continue
+        elif isinstance(value.get("executions"), list):
+            for run in value["executions"]:
+                yield _of_events(file, str(run["name"]), run["events"])
+        elif value.get("kind") == LEDGER_SEGMENTS.kind:
+            objects.segments[str(value["metadata"]["name"])] = value
+        elif value.get("kind") == EXECUTIONS.kind:
+            executions.append(value)
+    for body in executions:
+        yield recorded(str(file), History(objects).of(body))
 
 
 def _values(file: Path) -> Iterator[Any]:
@@ -95,15 +105,16 @@ def _values(file: Path) -> Iterator[Any]:
         yield from items if isinstance(items, list) else [value]
 
 
-def _of_execution(file: Path, body: JsonObject) -> Record:
+def recorded(source: str, body: JsonObject) -> Record:
+    """A run, from its Execution with all its events. Raises CliError when it cannot be believed."""
     metadata, ledger = body["metadata"], (body.get("status") or {}).get("ledger") or {}
     events = list(ledger.get("events") or ())
     if not events:
-        raise CliError(f"{file}: execution {metadata['name']} has no events: it has not begun")
+        raise CliError(f"{source}: execution {metadata['name']} has no events: it has not begun")
     try:
         spec = read(Execution, body.get("spec") or {})
     except InvalidResource as error:
-        raise CliError(f"{file}: execution {metadata['name']}: {error}") from None
+        raise CliError(f"{source}: execution {metadata['name']}: {error}") from None
     identity = Identity(
         uid=metadata["uid"],
         name=metadata["name"],
@@ -112,18 +123,18 @@ def _of_execution(file: Path, body: JsonObject) -> Record:
         spec=spec,
     )
     prev = genesis(identity.uid, events[0].get("definition"), spec.input)
-    _verify(file, events, prev)
+    _verify(source, events, prev)
     head = (ledger.get("head") or {}).get("hash")
     if head and head != events[-1].get("hash"):
-        raise CliError(f"{file}: execution {identity.name}: events are missing at the end of its ledger")
-    return Record(str(file), identity, events)
+        raise CliError(f"{source}: execution {identity.name}: events are missing at the end of its ledger")
+    return Record(source, identity, events)
 
 
-def _of_events(file: Path, events: list[Any]) -> Record:
+def _of_events(file: Path, name: str, events: list[Any]) -> Record:
     first = events[0] if events else None
     if not isinstance(first, dict) or first.get("type") != EventType.EXECUTION_STARTED:
         raise CliError(f"{file}: a list of events must begin with {EventType.EXECUTION_STARTED.value}")
-    _verify(file, events, str(first.get("prev")))
+    _verify(str(file), events, str(first.get("prev")))
     told = ("input", "requestedBy", "serviceAccountName", "correlationId", "parent")
     spec = {key: first[key] for key in told if first.get(key) is not None}
     workflow = first.get("workflow") or {}
@@ -134,19 +145,19 @@ def _of_events(file: Path, events: list[Any]) -> Record:
     except InvalidResource as error:
         raise CliError(f"{file}: its first event is none of ours: {error}") from None
     at_ms = epoch_ms(first["at"])
-    return Record(str(file), Identity("", file.stem, "", at_ms, execution), events, is_named=False)
+    return Record(str(file), Identity("", name, "", at_ms, execution), events, is_named=False)
 
 
-def _verify(file: Path, events: list[Any], prev: str) -> None:
+def _verify(source: str, events: list[Any], prev: str) -> None:
     try:
         recorded = [apart(event)[0] for event in events]
         verify(recorded, first=0, prev=prev)
     except LedgerCorruptError as error:
-        raise CliError(f"{file}: {error}") from None
+        raise CliError(f"{source}: {error}") from None
     except (AttributeError, TypeError, NotCanonical) as error:
-        raise CliError(f"{file}: its events are none of ours: {error}") from None
+        raise CliError(f"{source}: its events are none of ours: {error}") from None
     if named_in(events):
         raise CliError(
-            f"{file}: large values are missing: add --payloads to `openworld ledger`, "
+            f"{source}: large values are missing: add --payloads to `openworld ledger`, "
             "or the LedgerSegments to the file"
         )

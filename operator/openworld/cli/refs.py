@@ -36,7 +36,7 @@ def check_ref(execution: JsonObject, ref: str, kind: str) -> None:
     if kind not in _ABOUT_WHAT_WAITS and not _is_whole(status):
         return
     if kind == "Skip":
-        known += _authored(execution)
+        known += authored(execution)
     if not known or ref in known or (kind == "Skip" and ref.partition(_GLUE)[0] in known):
         return
     name = one_line(execution["metadata"]["name"])
@@ -52,7 +52,7 @@ def _is_whole(status: JsonObject) -> bool:
 def _meant(ref: str, tasks: JsonObject, known: list[str]) -> str:
     waiting = [each for each, task in tasks.items() if _waits(task)]
     for candidates in (waiting, known):
-        close = _like(ref, candidates)
+        close = like(ref, candidates)
         if close:
             return f"; did you mean {one_line(close, 253)!r}?"
     listed = [one_line(each, 253) for each in waiting or known]
@@ -60,7 +60,7 @@ def _meant(ref: str, tasks: JsonObject, known: list[str]) -> str:
     return f"; {'waiting' if waiting else 'tasks'}: {', '.join(listed[:_LISTED])}{more}"
 
 
-def _like(ref: str, candidates: Iterable[str]) -> str:
+def like(ref: str, candidates: Iterable[str]) -> str:
     """The candidate that has the ref as its last part, else the one that is spelt alike."""
     candidates = list(candidates)
     for candidate in reversed(candidates):
@@ -74,7 +74,7 @@ def _waits(task: Any) -> bool:
     return task.get("type") in ("HUMAN", "WAIT") and task.get("status") == "InProgress"
 
 
-def _authored(execution: JsonObject) -> Iterator[str]:
+def authored(execution: JsonObject) -> Iterator[str]:
     """The refs of the recorded definition, those inside branches, cases and loops too."""
     events = ((execution.get("status") or {}).get("ledger") or {}).get("events") or ()
     for event in events:

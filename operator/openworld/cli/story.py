@@ -16,7 +16,7 @@ from openworld.api import JsonObject
 from openworld.ledger import EventType, epoch_ms
 
 from .logs import logs_text
-from .plain import arguments, cropped, one_line, value_text
+from .plain import arguments, counted, cropped, one_line, value_text
 from .times import duration_text
 
 #: Events after which the operator creates a Job for the task, which is named after the event; so does a
@@ -236,10 +236,6 @@ def _shown(event: JsonObject, key: str = "output") -> str:
 
 def _by(event: JsonObject) -> str:
     return one_line(event.get("by") or "", 80)
-
-
-def _plural(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 def _policies(event: JsonObject) -> str:
@@ -522,13 +518,13 @@ def _materialized(story: Story, event: JsonObject) -> _Told:
     del story
     refs = [task.get("taskReferenceName") for task in event.get("tasks") or ()]
     listed = cropped(", ".join(one_line(ref, 130) for ref in refs), 300)
-    return _Told(f"{_plural(len(refs), 'task')} joined the execution: {listed}", Tone.QUIET)
+    return _Told(f"{counted(len(refs), 'task')} joined the execution: {listed}", Tone.QUIET)
 
 
 @_on(EventType.APPROVAL_REQUESTED)
 def _approval_requested(story: Story, event: JsonObject) -> _Told:
     del story
-    people = _plural(int((event.get("approval") or {}).get("count") or 1), "person")
+    people = counted(int((event.get("approval") or {}).get("count") or 1), "person")
     people = people.replace("persons", "people")
     until = f" until {one_line(event['expiresAt'], 40)}" if event.get("expiresAt") else ""
     rule = f" (rule {one_line(event['rule'], 63)})" if event.get("rule") else ""

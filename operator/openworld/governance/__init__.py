@@ -3,7 +3,7 @@
 from .checks.catalog import find_tool
 from .judge import compile_problems, item_digest, judge, judge_task, tool_digest
 from .question import AgentSource, Amounts, CatalogSource, ExecutionFacts, PolicySource, Question, Spent
-from .verdict import Check, Decision, Denial, ItemVerdict, Verdict
+from .verdict import Check, Decision, Denial, ItemVerdict, Verdict, passed_access
 
 __all__ = [
     "AgentSource",
@@ -23,5 +23,6 @@ __all__ = [
     "item_digest",
     "judge",
     "judge_task",
+    "passed_access",
     "tool_digest",
 ]

@@ -78,6 +78,15 @@ class ItemVerdict:
         return entry
 
 
+def passed_access(record: JsonObject) -> bool | None:
+    """What an item's record says of the access review: passed, denied by it, or not asked (None)."""
+    if not record.get("tool"):
+        return None
+    if record["decision"] != Decision.DENIED or record.get("check") in (Check.DEPENDENCY, Check.ATOMIC):
+        return True
+    return False if record.get("check") == Check.ACCESS else None
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The decision on a proposal.

@@ -15,7 +15,7 @@ from openworld.engine.decide import Pass
 from openworld.engine.evolve import definition_of, evolve
 from openworld.engine.needs import DefinitionKind
 from openworld.engine.state import Identity, Scope, State
-from openworld.governance import Check, Decision, Verdict
+from openworld.governance import Decision, Verdict, passed_access
 from openworld.ledger import EventType, epoch_ms
 
 from .verdicts import Bench, Judged, Row, Stage
@@ -34,7 +34,7 @@ class _Told:
 
 
 def replay(bench: Bench, identity: Identity, events: Sequence[JsonObject]) -> list[Judged]:
-    """Each proposal of a run and what it started, judged again; last authored tasks that would be denied.
+    """Each proposal of a run and what it started, judged again; last authored tasks that differ.
 
     Raises MissingDefinitionError, and ValueError or LookupError where the events are no ledger of ours.
     """
@@ -173,17 +173,8 @@ def _proposal_of(state: State, scope: Scope) -> str:
 
 def _access(items: Iterable[JsonObject]) -> dict[str, bool]:
     """What the recorded verdicts say of access reviews: an item that passed them, or that they denied."""
-    known = {}
-    for item in items:
-        tool = item.get("tool")
-        check = item.get("check")
-        if tool is None:
-            continue
-        if item["decision"] != Decision.DENIED or check in (Check.DEPENDENCY, Check.ATOMIC):
-            known[tool] = True
-        elif check == Check.ACCESS:
-            known[tool] = False
-    return known
+    answers = ((item.get("tool"), passed_access(item)) for item in items)
+    return {tool: answer for tool, answer in answers if tool is not None and answer is not None}
 
 
 def _compared(bench: Bench, stage: Stage, now: JsonObject | None, then: JsonObject | None) -> Row:

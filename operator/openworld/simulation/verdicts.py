@@ -26,13 +26,11 @@ from openworld.engine.needs import (
     NeedMandatory,
 )
 from openworld.engine.state import Scope, TaskState
-from openworld.governance import Check, Decision, Verdict
+from openworld.governance import Verdict, passed_access
 
 from .definitions import Definitions
 
 T = TypeVar("T")
-#: Denials that come after the access review: an item that has one of them has passed it.
-_AFTER_ACCESS = frozenset({Check.DEPENDENCY, Check.ATOMIC})
 
 
 class MissingDefinitionError(Exception):
@@ -122,8 +120,7 @@ class Bench:
 
     def assumes(self, item: JsonObject) -> bool:
         """Whether a verdict on an item rests on an access review that nobody has answered."""
-        has_passed = item["decision"] != Decision.DENIED or item["check"] in _AFTER_ACCESS
-        return has_passed and item.get("tool") in self._assumed
+        return passed_access(item) is True and item["tool"] in self._assumed
 
     def _settled(self, p: Pass, access: Mapping[str, bool], ask: Callable[[], T | None]) -> T:
         """The answer to a question, once everything has been looked up that it needs."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from xml.etree import ElementTree
 
 from openworld.api import Json, JsonObject
-from openworld.cli.plain import one_line
+from openworld.cli.plain import counted, one_line
 from openworld.simulation.junit import document, text_of, with_counts
 from openworld.simulation.verdicts import Judged, Row, Stage
 
@@ -47,9 +47,9 @@ class Report:
         """One line: what was judged, and how much of it differs."""
         written = sum(each.kind == "Written" for each in self.tested)
         recorded = len(self.tested) - written
-        parts = [_counted(written, "case")] if written else []
-        parts += [_counted(recorded, "recorded proposal")] if recorded else []
-        items = _counted(sum(1 for _ in self.rows()), "verdict")
+        parts = [counted(written, "case")] if written else []
+        parts += [counted(recorded, "recorded proposal")] if recorded else []
+        items = counted(sum(1 for _ in self.rows()), "verdict")
         differing = sum(bool(row.differs) for row in self.rows())
         differing += sum(bool(each.judged.misfit) for each in self.tested)
         said = "all as expected" if not differing else f"{differing} otherwise than expected"
@@ -124,10 +124,6 @@ def _row(row: Row) -> JsonObject:
         "differs": list(row.differs),
         "accessAssumed": row.assumed,
     }
-
-
-def _counted(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 def name_of(row: Row) -> str:

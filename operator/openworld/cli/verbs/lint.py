@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from openworld.cli.output import JSON, TABLE, output_option
-from openworld.cli.plain import one_line
+from openworld.cli.plain import counted, one_line
 
 
 @click.command()
@@ -50,14 +50,10 @@ def lint(paths: tuple[Path, ...], strict: bool, output: str) -> None:
 
 
 def _summary(files: int, objects: int, errors: int, problems: int) -> str:
-    head = f"{_counted(files, 'file')}, {_counted(objects, 'object')}"
+    head = f"{counted(files, 'file')}, {counted(objects, 'object')}"
     if not problems:
         return f"{head}: no problems"
-    parts = [_counted(errors, "error")] if errors else []
+    parts = [counted(errors, "error")] if errors else []
     warnings = problems - errors
-    parts += [_counted(warnings, "warning")] if warnings else []
+    parts += [counted(warnings, "warning")] if warnings else []
     return f"{head}: {', '.join(parts)}"
-
-
-def _counted(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
