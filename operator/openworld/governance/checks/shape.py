@@ -314,8 +314,13 @@ def _default_ref(name: str, refs: list[str]) -> str:
 
 
 def _stated_ref(question: Question, index: int, raw: Json, refs: list[str]) -> str:
-    """What a malformed item is called: by its own ref if that can be used, so that dependents find it."""
+    """What a malformed item is called: by its own ref if that can be used, so that dependents find it.
+
+    A call that a worker could not read is called as it would have been.
+    """
     ref = raw.get("ref", raw.get("taskReferenceName")) if isinstance(raw, dict) else None
+    if ref is None and isinstance(raw, dict) and origin.MALFORMED in raw and isinstance(raw.get("type"), str):
+        ref = _default_ref(raw["type"], refs)
     return f"item {index}" if ref is None or _ref_problem(question, ref, refs) else str(ref)
 
 
