@@ -75,9 +75,14 @@ def test_every_call_is_one_item_and_is_answered_exactly_once(
         said = [_object(parts[2]) for parts in calls]
         assert all(item.get("input", {}) in [{}, *said] for item in items)
     past = turn_of(proposal)
-    told = answered(dialect, results(dialect, [past])) if dialect != "gemini" else None
-    ids = {entry["id"] for entry in proposal["raw"].get("calls", []) if "id" in entry}
-    if told is not None:
+    entries = proposal["raw"].get("calls", [])
+    ids = {entry["id"] for entry in entries if "id" in entry}
+    if dialect == "gemini":
+        parts = [part for message in results(dialect, [past]) for part in message["parts"]]
+        without_id = sum("id" not in entry and "name" in entry for entry in entries)
+        assert sum("functionResponse" in part for part in parts) == len(ids) + without_id
+    else:
+        told = answered(dialect, results(dialect, [past]))
         assert {json.dumps(key, ensure_ascii=False) if dialect == "mcp" else key for key in told} == ids
     allowed = {v.item for v in judge(question(), proposal).items if v.decision is not Decision.DENIED}
     assert all("malformed" not in items[place] for place in allowed)

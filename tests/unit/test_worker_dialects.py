@@ -206,6 +206,7 @@ STRINGS = [
     ),
     ('{"a": "\\ud800"}', "holds half of a surrogate pair, which is not Unicode text"),
     ('{"\\ud800": 1}', "holds half of a surrogate pair, which is not Unicode text"),
+    ('{"a": "x', "is not JSON: unterminated string starting at character 7"),
     ("[]", "must be an object, and is a list"),
     ('"{}"', "must be an object, and is a string"),
     ("null", "must be an object, and is null"),
@@ -352,6 +353,12 @@ def test_the_last_call_of_a_message_that_is_not_whole_is_denied_and_its_text_is_
     cut = normalise(dialect, spoken.truncated(spoken.message(text='{"cause": "the dep')))
     assert "output" not in cut
     assert "not whole" in cut["tasks"][0]["malformed"]
+
+
+def test_a_refusal_behind_a_call_that_was_cut_off_does_not_save_it() -> None:
+    message = {**openai_message(openai_call("c1", "look", "{}")), "refusal": "I cannot"}
+    cut = {"choices": [{"message": message, "finish_reason": "content_filter"}]}
+    assert ["malformed" in item for item in normalise("openai", cut)["tasks"]] == [True, True]
 
 
 STRAYS: list[tuple[str, Any]] = [

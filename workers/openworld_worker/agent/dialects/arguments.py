@@ -147,5 +147,6 @@ def _no_constant(name: str) -> Any:
 
 def _told(error: ValueError) -> str:
     if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg[:1].lower()}{error.msg[1:]} at character {error.pos + 1}"
+        what = error.msg[:1].lower() + error.msg[1:].removesuffix(" at")
+        return f"{what} at character {error.pos + 1}"
     return str(error)[:300]

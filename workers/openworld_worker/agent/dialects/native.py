@@ -27,7 +27,8 @@ def settled(message: Message) -> list[Call]:
     if message.cut:
         if not calls:
             return [unknown("message", message.cut)]
-        calls[-1] = _doubted(calls[-1], message.cut)
+        last = max((place for place, call in enumerate(calls) if not call.stray), default=-1)
+        calls[last] = _doubted(calls[last], message.cut)
     times = Counter(call.id for call in calls)
     calls = [_shared(call, times[call.id]) for call in calls]
     if len(calls) == 1:
