@@ -11,6 +11,8 @@ from click.testing import CliRunner, Result
 
 from openworld.cli.app import cli
 from openworld.cli.documents import Dialect, UnreadableError, documents, parse
+from openworld.cli.linting.scripts import DIALECTS
+from openworld_worker.agent.dialects import DIALECTS as WORKERS_DIALECTS
 
 CATALOG = """
 apiVersion: openworld.dev/v1alpha1
@@ -442,6 +444,24 @@ def test_a_policy_binds_all_tasks_of_an_inline_workflow(folder: Folder) -> None:
     assert finding.startswith(
         "run.yaml:9: Execution/run: spec.workflow.tasks[0]: warning: no rule of the policy 'p' allows the task type HUMAN"
     )
+
+
+def test_a_script_may_hold_recorded_messages_of_a_model(folder: Folder) -> None:
+    script = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: script}
+data:
+  a.yaml: "{dialect: openai, message: {content: done}}"
+  b.yaml: "{dialect: morse, message: {}}"
+  c.yaml: "{dialect: mcp, tasks: []}"
+"""
+    folder.write(agent=AGENT, script=script, w=workflow("{ref: t, type: AGENT, input: {agent: oncall}}"))
+    assert tuple(DIALECTS) == tuple(WORKERS_DIALECTS)
+    assert [finding.partition(": data")[2] for finding in folder.findings() if "script.yaml" in finding] == [
+        '["b.yaml"]: dialect must be one of openai, openai-responses, anthropic, gemini, mcp',
+        '["c.yaml"]: a recorded message has the fields dialect and message, and no other',
+    ]
 
 
 def test_a_script_that_is_no_proposal(folder: Folder) -> None:

@@ -168,6 +168,35 @@ def test_a_failure_that_the_run_tolerates_fails_no_case(tmp_path: Path) -> None:
     assert "<failure" not in (tmp_path / "out.xml").read_text()
 
 
+def test_a_recorded_message_of_a_model_is_not_taken_for_a_proposal(tmp_path: Path) -> None:
+    write(tmp_path, {"ref": "a", "type": "AGENT", "input": {"agent": "oncall"}})
+    model = {"provider": "scripted", "script": {"configMapName": "script"}}
+    objects = [
+        {
+            "apiVersion": "openworld.dev/v1alpha1",
+            "kind": "Agent",
+            "metadata": {"name": "oncall"},
+            "spec": {"model": model, "catalogs": ["tools"]},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "script"},
+            "data": {"1.yaml": "{dialect: openai, message: {content: done}}"},
+        },
+    ]
+    with (tmp_path / "flow.yaml").open("a") as file:
+        file.write("---\n" + yaml.safe_dump_all(objects))
+    result = simulate(tmp_path)
+    assert result.exit_code != 0
+    assert (
+        "ConfigMap script: holds a recorded message of a model, which the agent's image reads"
+        in result.output
+    )
+    mocked = simulate(tmp_path, mock={"tasks": {"oncall": [{"proposal": {"output": {"cause": "x"}}}]}})
+    assert mocked.exit_code == 0, mocked.output
+
+
 def test_the_oncall_example_runs_by_the_script_of_its_agent(tmp_path: Path) -> None:
     outcomes = {
         "metrics_lookup": {

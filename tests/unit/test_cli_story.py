@@ -331,6 +331,12 @@ def test_a_proposal_may_be_anything_at_all(content: object) -> None:
     )
 
 
+def test_a_call_that_could_not_be_read_is_not_shown_as_one_without_arguments() -> None:
+    content = {"tasks": [{"type": "rollback", "malformed": "the call's arguments: the value is not JSON"}]}
+    line = tell("ProposalReceived", {"ref": "t", "turn": 1, "content": content})
+    assert line.text == "turn 1: t proposed rollback (unreadable)"
+
+
 def test_escape_sequences_and_overrides_of_a_model_are_shown_not_obeyed() -> None:
     evil = "\x1b[2J\x1b]0;owned\x07 ok\u202egnp\nsecond line\u2028"
     line = tell(

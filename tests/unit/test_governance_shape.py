@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from openworld.governance import Decision, Verdict, judge
-from tests.support.governance import items, only, question, summary
+from tests.support.governance import ALLOW_ALL, items, only, question, summary
 
 LOOK: dict[str, Any] = {"type": "look", "input": {}}
+CALLS = "raw.calls must be a list of {id, name}, both strings, either may be left out"
 
 
 def nested(levels: int) -> Any:
@@ -511,3 +512,108 @@ def test_what_depends_on_a_malformed_item_is_denied_for_that(prefix: str) -> Non
         ("item 2", "an item is an object, and this is null"),
         (f"{prefix}c", "it depends on '', which is no item of this proposal"),
     ]
+
+
+def look(call_id: Any) -> dict[str, Any]:
+    return {**LOOK, "callId": call_id}
+
+
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        ({"type": "look", "malformed": "no JSON"}, "its worker could not read it: no JSON"),
+        ({**LOOK, "malformed": "no JSON"}, "its worker could not read it: no JSON"),
+        ({"malformed": "no JSON"}, "its worker could not read it: no JSON"),
+        ({**LOOK, "malformed": ""}, "its worker says that it is malformed, and not why"),
+        ({**LOOK, "malformed": None}, "its worker says that it is malformed, and not why"),
+        ({**LOOK, "malformed": False}, "its worker says that it is malformed, and not why"),
+        ({**LOOK, "malformed": [], "image": "evil"}, "its worker says that it is malformed, and not why"),
+        ({"type": 7, "malformed": "x"}, "its worker could not read it: x"),
+    ],
+)
+def test_what_a_worker_calls_malformed_is_denied_whatever_else_it_holds(
+    item: dict[str, Any], reason: str
+) -> None:
+    denied, fine = items(question(), item, LOOK)
+    assert (denied.decision, denied.check, denied.rule) == (Decision.DENIED, "shape", "arguments")
+    assert (denied.reason, denied.task) == (reason, None)
+    assert fine.decision == Decision.ALLOWED
+
+
+def test_an_unreadable_call_is_called_as_it_would_have_been() -> None:
+    broken = {"type": "look", "malformed": "no JSON"}
+    verdicts = items(
+        question(),
+        broken,
+        LOOK,
+        {"type": "note", "input": {"v": "${look.output.v}"}},
+        {**broken, "type": ""},
+    )
+    assert [(v.ref, v.decision.value) for v in verdicts] == [
+        ("triage__1__look", "Denied"),
+        ("triage__1__look_2", "Allowed"),
+        ("triage__1__note", "Denied"),
+        ("item 3", "Denied"),
+    ]
+    assert verdicts[2].reason == "it depends on 'look', which is denied"
+
+
+def test_a_malformed_item_counts_for_atomic_proposals_sequences_and_limits() -> None:
+    broken = {"type": "look", "malformed": "no JSON"}
+    assert [v.rule for v in items(question(), LOOK, broken, atomic=True)] == ["atomic", "arguments"]
+    after = items(question(), broken, LOOK, intent="SEQUENCE")
+    assert [v.rule for v in after] == ["arguments", "DependencyDenied"]
+    many = items(question({**ALLOW_ALL, "limits": {"tasksPerProposal": 1}}), broken, LOOK)
+    assert [v.rule for v in many] == ["tasksPerProposal"] * 2
+
+
+@pytest.mark.parametrize("call_id", ["", "x" * 129, None, 7, [], {"a": 1}])
+def test_a_call_id_is_short_text(call_id: Any) -> None:
+    denied, fine = items(question(), look(call_id), look("x" * 128))
+    assert (denied.rule, denied.reason) == ("callId", "callId must be a string of 1 to 128 characters")
+    assert fine.decision == Decision.ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("raw", "problem"),
+    [
+        (None, "raw must be an object, and is null"),
+        ([], "raw must be an object, and is a list"),
+        ({}, "raw.dialect must be a string of 1 to 64 characters"),
+        ({"dialect": ""}, "raw.dialect must be a string of 1 to 64 characters"),
+        ({"dialect": "x" * 65}, "raw.dialect must be a string of 1 to 64 characters"),
+        (
+            {"dialect": "d", "allow": True},
+            "raw has no field 'allow'; it has dialect, payload, excerpt, digest, omitted, bytes, calls",
+        ),
+        ({"dialect": "d", "excerpt": 7}, "raw.excerpt must be a string, and is a number"),
+        ({"dialect": "d", "digest": None}, "raw.digest must be a string, and is null"),
+        ({"dialect": "d", "omitted": {}}, "raw.omitted must be a string, and is an object"),
+        ({"dialect": "d", "bytes": True}, "raw.bytes must be a whole number from 0"),
+        ({"dialect": "d", "bytes": -1}, "raw.bytes must be a whole number from 0"),
+        ({"dialect": "d", "calls": {}}, CALLS),
+        ({"dialect": "d", "calls": ["c1"]}, CALLS),
+        ({"dialect": "d", "calls": [{"id": ""}]}, CALLS),
+        ({"dialect": "d", "calls": [{"id": "c", "name": 7}]}, CALLS),
+        ({"dialect": "d", "calls": [{"id": "c", "type": "look"}]}, CALLS),
+    ],
+)
+def test_what_a_worker_records_of_a_message_is_read_strictly(raw: Any, problem: str) -> None:
+    assert judge(question(), {"tasks": [LOOK], "raw": raw}).problem == problem
+
+
+def test_the_raw_message_and_the_call_ids_decide_nothing_and_count_for_the_size() -> None:
+    tasks: list[dict[str, Any]] = [{"type": "look"}, {"type": "delete"}, {"type": "rollback", "input": {}}]
+    plain = judge(question(), {"tasks": tasks})
+    raw = {
+        "dialect": "openai",
+        "payload": {"tasks": "${workflow.secrets}"},
+        "calls": [{"id": "c1", "name": "x"}, {}],
+    }
+    called = [{**item, "callId": f"c{n}"} for n, item in enumerate(tasks)]
+    assert judge(question(), {"tasks": called, "raw": raw}) == plain
+    huge = {"tasks": tasks, "raw": {"dialect": "openai", "payload": "x" * 65_536}}
+    assert judge(question(), huge).problem.endswith("bytes, the limit is 65536")
+    deep = {"tasks": tasks, "raw": {"dialect": "openai", "payload": nested(31)}}
+    assert judge(question(), deep).problem == "it is nested more than 32 levels deep"
+    assert judge(question(), {"raw": raw}).problem == "it proposes no task and gives no output"

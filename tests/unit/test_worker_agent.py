@@ -73,6 +73,41 @@ def test_a_script_that_has_no_answer_is_terminal(tmp_path: Path, turn: int, mess
     assert str(error.value).startswith(message)
 
 
+def test_a_file_may_be_a_recorded_message_of_a_model(tmp_path: Path) -> None:
+    said = '{"dialect": "anthropic", "message": {"content": [{"type": "text", "text": "{\\"cause\\": 1}"}]}}'
+    folder = script(tmp_path, **{"1.json": said})
+    plain = Scripted(folder).propose({"turn": 1, "agent": {"name": "a"}}).proposal
+    assert plain["output"] == {"text": '{"cause": 1}'}
+    schema = {"name": "a", "outputSchema": {"type": "object"}}
+    structured = Scripted(folder).propose({"turn": 1, "agent": schema}).proposal
+    assert structured["output"] == {"cause": 1}
+    assert structured["raw"]["payload"]["content"][0]["type"] == "text"
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (
+            "{dialect: morse, message: {}}",
+            "1.yaml of the script has the dialect 'morse'; there are openai, openai-responses, anthropic, gemini, mcp",
+        ),
+        (
+            "{dialect: [], message: {}}",
+            "1.yaml of the script has the dialect []; there are openai, openai-responses, anthropic, gemini, mcp",
+        ),
+        ("{dialect: mcp}", "1.yaml of the script must hold dialect and message, and nothing else"),
+        (
+            "{dialect: mcp, message: {}, tasks: []}",
+            "1.yaml of the script must hold dialect and message, and nothing else",
+        ),
+    ],
+)
+def test_a_recorded_message_that_cannot_be_one_is_terminal(tmp_path: Path, said: str, message: str) -> None:
+    with pytest.raises(TerminalError) as error:
+        Scripted(script(tmp_path, **{"1.yaml": said})).propose({"turn": 1})
+    assert str(error.value) == message
+
+
 @pytest.mark.parametrize("folder", ["gone", "."])
 def test_a_script_that_is_missing_or_empty_is_terminal(tmp_path: Path, folder: str) -> None:
     """The kubelet mounts an optional ConfigMap that does not exist as an empty folder."""

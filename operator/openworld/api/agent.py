@@ -24,7 +24,7 @@ class ScriptReference(Strict):
     """A ConfigMap whose keys, in order, are the proposals of turn 1, 2, …"""
 
     config_map_name: DnsName = Field(
-        description="Name of the ConfigMap; each value is a proposal in YAML or JSON."
+        description="Name of the ConfigMap; each value is a proposal, or a model's message, in YAML or JSON."
     )
 
 

@@ -197,6 +197,8 @@ def _proposed(item: object) -> str:
     if not isinstance(item, dict):
         return value_text(item, CROP)
     kind = item.get("type") or item.get("name") or "?"
+    if "malformed" in item:
+        return f"{one_line(kind, 80)} (unreadable)"
     values = item.get("input", item.get("inputParameters"))
     call = call_text(kind, values if isinstance(values, dict) else {})
     after = item.get("dependsOn")

@@ -63,7 +63,11 @@ def project(
     visible = _redacted(visible, redact)
     history = task.turns[max(0, len(task.turns) - agent.context.history_turns) :]
     return {
-        "agent": {"name": agent_name, "instructions": agent.instructions},
+        "agent": {
+            "name": agent_name,
+            "instructions": agent.instructions,
+            **({"outputSchema": agent.output_schema} if agent.output_schema is not None else {}),
+        },
         "goal": goal if isinstance(goal, str) else "",
         "input": _redacted({k: v for k, v in task.input.items() if k not in ("agent", "goal")}, redact),
         "turn": turn,

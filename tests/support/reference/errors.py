@@ -173,7 +173,8 @@ ALL = (*TASK_REASONS, *RUN_REASONS, *CONDITION_REASONS)
 
 #: What each check of governance looks at, and its rules.
 CHECKS: dict[Check, str] = {
-    Check.SHAPE: "the proposal makes sense, and names only what may be proposed and what its author was shown",
+    Check.SHAPE: "the proposal makes sense, and names only what may be proposed and what its author was shown; "
+    "`arguments`: the worker could not read a model's call, and says why",
     Check.CATALOG: "`exists`: the tool is in one of the catalogs; `agent-tools`: the Agent may name it; `input-schema`: the input fits; "
     "`retry`: no more retries than the catalog says",
     Check.POLICY: "the rule of the Policy that denies it, `default-deny` where none allows it, `policy-unusable` where the Policy is missing or not valid",

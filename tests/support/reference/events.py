@@ -91,7 +91,7 @@ FIELDS: dict[str, str] = {
     "to": "who may answer too, from now on",
     "compensates": "the task that is undone",
     "compensation": "what was undone and what could not be: `result`, `compensated`, `failed`",
-    "content": "the proposal as it came",
+    "content": "the proposal as it came; `raw` in it is the model's message, `callId` of an item the provider's id",
     "context": "what the model is shown",
     "contextDigest": "SHA-256 of the context",
     "correlationId": "of the Execution",

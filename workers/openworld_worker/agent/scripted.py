@@ -1,7 +1,8 @@
 """The scripted provider: turn N is the Nth file of a mounted ConfigMap.
 
 It stands in for a model in examples and tests: the whole path runs with no key and no network. What a file
-says is passed on as it is, sensible or not, since the operator must judge both.
+says is passed on as it is, sensible or not, since the operator must judge both. A file with `dialect` and
+`message` is a recorded response of a model, read as one.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import yaml
 from openworld_worker.errors import TerminalError
 from openworld_worker.wire import JsonObject, to_json
 
+from .dialects import DIALECTS, normalise
 from .turn import Turn
 
 SCRIPT_FOLDER = Path("/openworld/script")
@@ -46,7 +48,8 @@ class Scripted:
         """The proposal of this turn.
 
         Raises:
-            TerminalError: There is no script, or no file for this turn, or it is empty or not YAML.
+            TerminalError: There is no script, or no file for this turn, or it is empty or not YAML, or names
+                a dialect that is not known.
         """
         turn = context.get("turn")
         if not isinstance(turn, int) or isinstance(turn, bool) or turn < 1:
@@ -59,7 +62,11 @@ class Scripted:
                 f"this is turn {turn}, and the script's ConfigMap has {len(files)} "
                 f"file{'' if len(files) == 1 else 's'}: it needs one for each turn"
             )
-        return Turn(proposal=_read(files[turn - 1]), model="scripted")
+        file = files[turn - 1]
+        said = _read(file)
+        if isinstance(said, dict) and "dialect" in said:
+            said = _recorded(file.name, said, context)
+        return Turn(proposal=said, model="scripted")
 
 
 def script_files(folder: Path) -> list[Path]:
@@ -72,6 +79,18 @@ def script_files(folder: Path) -> list[Path]:
         raise TerminalError(_NO_SCRIPT)
     # a mounted ConfigMap has bookkeeping entries beside its keys: ..data and ..<time>
     return sorted((f for f in folder.iterdir() if not f.name.startswith("..")), key=_by_number)
+
+
+def _recorded(name: str, said: JsonObject, context: JsonObject) -> JsonObject:
+    dialect, agent = said["dialect"], context.get("agent")
+    if not isinstance(dialect, str) or dialect not in DIALECTS:
+        raise TerminalError(
+            f"{name} of the script has the dialect {dialect!r}; there are {', '.join(DIALECTS)}"
+        )
+    if set(said) != {"dialect", "message"}:
+        raise TerminalError(f"{name} of the script must hold dialect and message, and nothing else")
+    structured = isinstance(agent, dict) and agent.get("outputSchema") is not None
+    return normalise(dialect, said["message"], structured=structured)
 
 
 def _by_number(file: Path) -> list[tuple[int, str]]:

@@ -14,6 +14,9 @@ from openworld.governance.checks import shape
 from openworld.language.expressions import ExpressionError, references
 from openworld.language.reading import Finding, joined
 
+DIALECTS = ("openai", "openai-responses", "anthropic", "gemini", "mcp")
+"""Those that the agent's image can read; the operator itself reads none."""
+
 _NOBODY = ExecutionFacts(
     name="",
     namespace="",
@@ -48,7 +51,20 @@ def script_findings(config_map: dict[str, Any], authored: frozenset[str] | None)
         if proposal is None:
             yield Finding(path, "is empty; a turn is a proposal")
             continue
-        yield from (Finding(path, message) for message in _problems(proposal, authored))
+        problems = _recorded(proposal) if is_recorded(proposal) else _problems(proposal, authored)
+        yield from (Finding(path, message) for message in problems)
+
+
+def is_recorded(turn: Any) -> bool:
+    """Whether a turn of a script is the recorded message of a model, which the agent's image reads."""
+    return isinstance(turn, dict) and "dialect" in turn
+
+
+def _recorded(turn: dict[str, Any]) -> Iterator[str]:
+    if turn["dialect"] not in DIALECTS:
+        yield f"dialect must be one of {', '.join(DIALECTS)}"
+    if set(turn) != {"dialect", "message"}:
+        yield "a recorded message has the fields dialect and message, and no other"
 
 
 def _problems(proposal: Any, authored: frozenset[str] | None) -> Iterator[str]:

@@ -137,6 +137,7 @@ def _script(file: Path | None) -> Script:
 
 def _with_agents_scripts(script: Script, found: list[Document]) -> Script:
     """The script, where an agent that it says nothing of takes the turns of its ConfigMap."""
+    from openworld.cli.linting.scripts import is_recorded
     from openworld.simulation import Outcome
 
     turns = {
@@ -153,9 +154,15 @@ def _with_agents_scripts(script: Script, found: list[Document]) -> Script:
             continue
         try:
             texts = [turns[source][key] for key in sorted(turns[source], key=_by_number)]
-            outcomes = [Outcome(proposal=parse(text, Dialect.PYTHON)) for text in texts]
+            proposals = [parse(text, Dialect.PYTHON) for text in texts]
         except UnreadableError as error:
             raise CliError(f"ConfigMap {source}: is not YAML: {error}") from None
+        if any(map(is_recorded, proposals)):
+            raise CliError(
+                f"ConfigMap {source}: holds a recorded message of a model, which the agent's image reads "
+                f"and a simulation cannot: say in --mock what {name} proposes"
+            )
+        outcomes = [Outcome(proposal=proposal) for proposal in proposals]
         ended = Outcome(terminal=f"the script's ConfigMap has {len(outcomes)} turns, and needs one for each")
         added[name] = [*outcomes, ended]
     return script.model_copy(update={"tasks": {**added, **script.tasks}})

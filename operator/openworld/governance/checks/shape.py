@@ -22,9 +22,12 @@ from openworld.language.expressions import ExpressionError, references
 from openworld.language.reading import kind_of, suggestion
 from openworld.language.requests import request_problems
 
+from . import origin
+
 MOST_ITEMS = 1000
 DEEPEST = 32
 INTENTS = ("FORK_JOIN_DYNAMIC", "SEQUENCE")
+#: What a proposal's author may say; a worker adds `origin.RAW` to it, and `origin.CALL_ID` to an item.
 PROPOSAL_KEYS = ("intent", "rationale", "tasks", "output", "atomic")
 ITEM_KEYS = (
     "ref",
@@ -69,7 +72,7 @@ def read(question: Question, raw: Json) -> Proposal | str:
     problem = _unreadable(question, raw)
     if problem:
         return problem
-    unknown = sorted(set(raw) - set(PROPOSAL_KEYS))
+    unknown = sorted(set(raw) - {*PROPOSAL_KEYS, origin.RAW})
     if unknown:
         hint = suggestion(unknown[0], PROPOSAL_KEYS)
         return f"a proposal has no field {unknown[0]!r}{hint}; it has {', '.join(PROPOSAL_KEYS)}"
@@ -84,6 +87,9 @@ def read(question: Question, raw: Json) -> Proposal | str:
         return "atomic must be true or false"
     if not isinstance(raw.get("rationale", ""), str):
         return "rationale must be a string"
+    misplaced = origin.raw_problem(raw[origin.RAW]) if origin.RAW in raw else ""
+    if misplaced:
+        return misplaced
     if not tasks and output is None:
         return "it proposes no task and gives no output"
     if len(tasks) > MOST_ITEMS:
@@ -162,15 +168,20 @@ def _items(question: Question, tasks: list[Json], *, sequence: bool) -> Proposal
 def _item(question: Question, index: int, raw: Json, refs: list[str]) -> Item | Denial:
     if not isinstance(raw, dict):
         return _no("item", f"an item is an object, and this is {kind_of(raw)}")
+    if origin.MALFORMED in raw:  # before all else: nothing beside it can make such an item run
+        return _no("arguments", origin.malformed_reason(raw[origin.MALFORMED]))
     fields = dict(raw)
     for long, short in LONG_KEYS.items():
         if long in fields:
             if short in fields:
                 return _no("item", f"both {long} and {short} are given")
             fields[short] = fields.pop(long)
-    unknown = sorted(set(fields) - set(ITEM_KEYS))
+    unknown = sorted(set(fields) - {*ITEM_KEYS, origin.CALL_ID})
     if unknown:
         return _no("item", f"an item may not set {unknown[0]!r}; it may set {', '.join(ITEM_KEYS)}")
+    misplaced = origin.call_id_problem(fields[origin.CALL_ID]) if origin.CALL_ID in fields else ""
+    if misplaced:
+        return _no(origin.CALL_ID, misplaced)
     kind, name = fields.get("type", "SIMPLE"), fields.get("name")
     if not isinstance(kind, str) or not isinstance(name if name is not None else "", str):
         return _no("type", "type and name must be strings")
@@ -367,8 +378,13 @@ def _default_ref(name: str, refs: list[str]) -> str:
 
 
 def _stated_ref(question: Question, index: int, raw: Json, refs: list[str]) -> str:
-    """What a malformed item is called: by its own ref if that can be used, so that dependents find it."""
+    """What a malformed item is called: by its own ref if that can be used, so that dependents find it.
+
+    A call that a worker could not read is called as it would have been.
+    """
     ref = raw.get("ref", raw.get("taskReferenceName")) if isinstance(raw, dict) else None
+    if ref is None and isinstance(raw, dict) and origin.MALFORMED in raw and isinstance(raw.get("type"), str):
+        ref = _default_ref(raw["type"], refs)
     return f"item {index}" if ref is None or _ref_problem(question, ref, refs) else str(ref)
 
 
