@@ -68,6 +68,7 @@ class Turn:
     refs: list[str] = field(default_factory=list)
     nothing_allowed: bool = False
     counts: dict[str, int] = field(default_factory=dict)
+    policies: list[JsonObject] = field(default_factory=list)
 
     @property
     def denial(self) -> str:
@@ -284,6 +285,7 @@ class State:
     refused_facts: int = 0
     tokens: int = 0
     cost_nano_usd: int = 0
+    started: dict[str, int] = field(default_factory=dict)
     ledger_bytes: int = 0
 
     @property

@@ -51,6 +51,8 @@ def _scheduled(state: State, event: JsonObject, at_ms: int) -> None:
         task.tool, task.tool_digest = tool["name"], tool["digest"]
         if "definition" in tool:
             state.tools[tool["digest"]] = Tool.model_validate(tool["definition"])
+    counted = task.tool if task.type is TaskType.SIMPLE else task.type.value
+    state.started[counted] = state.started.get(counted, 0) + 1
     scope = state.scope_of(task)
     if task.type is TaskType.FORK_JOIN:
         for index, branch in enumerate(task.definition.fork_tasks):
