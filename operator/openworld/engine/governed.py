@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from openworld.api import Agent, JsonObject, Policy, Strict, Task, TaskStatus, TaskType, ToolCatalog, Workflow
-from openworld.api.policy import JUDGED, Approval, OnTimeout
+from openworld.api.policy import JUDGED, PROPOSABLE, Approval, OnTimeout
 from openworld.governance import (
     AgentSource,
     Amounts,
@@ -134,6 +134,8 @@ def _over_template(question: Question, definition: Task, task_input: JsonObject)
 def must_judge(p: Pass, scope: Scope, definition: Task, *, named_by_data: bool = False) -> bool:
     """Whether a task is judged before it starts: tools and what is proposed are, others if policy binds."""
     if definition.type is TaskType.SIMPLE or scope.proposed:
+        return True
+    if p.state.is_proposed and definition.type in PROPOSABLE:
         return True
     if definition.type not in JUDGED:
         return False
@@ -449,7 +451,7 @@ def _question(
         and need.service_account == account
         and isinstance(answer, bool)
     }
-    is_proposed = proposing is not None or scope.proposed
+    is_proposed = proposing is not None or scope.proposed or state.is_proposed
     counted = 1 if proposing is None and scope.proposed else 0
     turn = proposing.turn if proposing else None
     return Question(

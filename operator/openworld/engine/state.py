@@ -309,6 +309,11 @@ class State:
         return self.identity.spec
 
     @property
+    def is_proposed(self) -> bool:
+        """Whether the definition that runs came with a proposal: each of its tasks is judged as an item."""
+        return self.spec.workflow is not None and self.spec.parent is not None and self.spec.parent.proposed
+
+    @property
     def spent(self) -> Amounts:
         """What this run and its children that have ended have used of its budgets."""
         return Amounts(self.proposed_tasks, self.tokens, self.cost_nano_usd)
