@@ -8,7 +8,6 @@ from urllib.parse import quote
 
 from openworld.api import GROUP, VERSION
 
-
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 
 
