@@ -77,9 +77,13 @@ def test_a_wrong_value_is_refused_by_name(value: str, named: str) -> None:
 def test_rights_are_bound_in_the_named_namespaces_alone() -> None:
     bindings = of_kind(rendered("namespaces={one,two}"), "RoleBinding")
     assert sorted((b["metadata"]["namespace"], b["metadata"]["name"]) for b in bindings) == [
-        (namespace, name)
-        for namespace in ("one", "two")
-        for name in ("openworld-agent", "openworld-operator", "openworld-task")
+        *(("one", name) for name in ("openworld-agent", "openworld-operator", "openworld-task")),
+        ("openworld-system", "openworld-mandatory"),
+        *(("two", name) for name in ("openworld-agent", "openworld-operator", "openworld-task")),
+    ]
+    (mandatory,) = [r for r in of_kind(rendered(), "Role") if r["metadata"]["name"] == "openworld-mandatory"]
+    assert mandatory["rules"] == [
+        {"apiGroups": ["openworld.dev"], "resources": ["policies"], "verbs": ["list"]}
     ]
     own = of_kind(rendered(), "RoleBinding")
     assert {b["metadata"]["namespace"] for b in own} == {"openworld-system"}

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from openworld.api import JsonObject, SignalType, TaskStatus, TaskType
 from openworld.governance import Decision
-from openworld.ledger import EventType
+from openworld.ledger import EventType, rfc3339
 
 from . import governed, operations
 from .decide import Pass
@@ -20,6 +20,7 @@ from .state import Gate, TaskState
 from .tasks.human import may_not_answer, unfit
 
 _LONGEST_REASON = 2000
+_SECOND_MS = 1000
 
 
 def consume(p: Pass, fact: Signaled) -> None:
@@ -54,7 +55,14 @@ def _gate(p: Pass, fact: Signaled) -> tuple[TaskState, Gate] | str:
             "the signal approves another item than the one that waits (itemDigest differs); "
             "look at it again and decide on what is shown now"
         )
+    if p.now_ms >= gate.expires_at_ms and not _was_in_time(fact, gate):
+        return f"the time for a decision on {task.ref} was over at {rfc3339(gate.expires_at_ms)}"
     return task, gate
+
+
+def _was_in_time(fact: Signaled, gate: Gate) -> bool:
+    """Whether a decision that is read late was certainly sent before the gate expired."""
+    return fact.sent_at_ms is not None and fact.sent_at_ms + _SECOND_MS <= gate.expires_at_ms
 
 
 def _approve(p: Pass, fact: Signaled) -> str:
