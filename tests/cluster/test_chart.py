@@ -224,13 +224,15 @@ def as_row(rule: dict[str, Any]) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("heading", "roles"),
     [
-        ("The operator", ["openworld-operator-cluster", "openworld-operator"]),
+        ("The operator", ["openworld-operator-cluster", "openworld-operator", "openworld-mandatory"]),
         ("A task's pod", ["openworld-reporter"]),
     ],
 )
 def test_the_page_has_each_right_with_its_reason_and_no_other(heading: str, roles: list[str]) -> None:
     rows = [row for row in page_rows(PAGE.read_text(), heading) if len(row) == 3 and row[0] != "resource"]
-    granted = {role["metadata"]["name"]: role["rules"] for role in of_kind(rendered(), "ClusterRole")}
+    objects = rendered()
+    all_roles = [*of_kind(objects, "ClusterRole"), *of_kind(objects, "Role")]
+    granted = {role["metadata"]["name"]: role["rules"] for role in all_roles}
     assert [(row[0], row[1]) for row in rows] == [as_row(rule) for name in roles for rule in granted[name]]
     assert all(reason for _, _, reason in rows)
 
