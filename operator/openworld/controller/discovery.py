@@ -168,7 +168,8 @@ class Discoverer:
         if not is_ours:
             return f"a Job {discovery.job} exists that is not this discovery's; delete it"
         labels = f"{names.JOB_UID}={job['metadata']['uid']}"
-        pods = (await self._client.list(PODS, metadata["namespace"], labels=labels)).items
+        listed = (await self._client.list(PODS, metadata["namespace"], labels=labels)).items
+        pods = [pod for pod in listed if names.controller_of(pod).get("uid") == job["metadata"]["uid"]]
         for pod in pods:
             outcome = await self._reported(body, server, job, pod)
             if outcome is not None:
