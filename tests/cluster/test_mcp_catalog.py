@@ -284,7 +284,7 @@ LIES: dict[str, tuple[list[list[dict[str, Any]]], str, str]] = {
         "more than one tool named",
     ),
     "remote": (
-        [[tool("look", inputSchema={"$ref": "https://evil.example/schema.json"})]],
+        [[tool("look", inputSchema={"type": "object", "$ref": "https://evil.example/schema.json"})]],
         "ToolsLeftOut",
         "only references of the form #/",
     ),

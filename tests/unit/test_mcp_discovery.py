@@ -22,6 +22,7 @@ from openworld.kube.resources import JOBS, PODS, TASK_RESULTS, TOOL_CATALOGS
 from openworld.ledger import epoch_ms
 from tests.support.apiserver import BORN, ApiServerDouble, Request
 from tests.unit.test_queue_workqueue import FakeClock
+from tests.unit.test_reconcile_execution import Bench as Runs
 from tests.unit.test_reconcile_execution import Guard
 
 KEY = DefinitionKey(TOOL_CATALOGS, ObjectKey("team", "tools"))
@@ -364,3 +365,30 @@ def test_a_catalog_that_is_gone_leaves_nothing_in_memory() -> None:
     bench.world.jobs.remove(bench.api.take(JOBS, "team", job["metadata"]["name"]))
     asyncio.run(bench.reconciler.reconcile(KEY))
     assert bench.world.jobs.gone() == []
+
+
+# A run
+
+
+def test_a_run_uses_what_is_pinned_with_the_operators_image_and_the_catalogs_server() -> None:
+    status = Bench().go().reports(tool("search")).go().status
+    bench = Runs().workflow(
+        {"ref": "look", "type": "search", "input": {"q": "x", "url": "http://evil.example/"}}
+    )
+    bench.api.put(TOOL_CATALOGS, "team", "tools", spec={"mcpServers": [SERVER]}, status=status)
+    (job,) = bench.execution().go().jobs
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "example/agent:1"
+    assert container["command"] == ["python", "-m", "openworld_worker.builtin", "mcp"]
+    assert container["args"][0].startswith('--server={"url":"https://docs.example/mcp"')
+    assert "evil" not in json.dumps(container)
+    document = json.loads(job["spec"]["template"]["metadata"]["annotations"][names.TASK])
+    assert document["input"] == {"q": "x", "url": "http://evil.example/"}
+
+
+def test_a_run_finds_nothing_where_nothing_is_pinned_yet() -> None:
+    bench = Runs().workflow({"ref": "look", "type": "search", "input": {}})
+    bench.api.put(TOOL_CATALOGS, "team", "tools", spec={"mcpServers": [SERVER]}, status=Bench().go().status)
+    bench.execution().go()
+    assert bench.jobs == []
+    assert "there is no tool 'search'" in bench.run["status"]["reason"]
