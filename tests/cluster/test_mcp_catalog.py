@@ -318,12 +318,12 @@ def test_of_a_server_that_lies_nothing_runs_and_the_condition_says_why(shop: Env
 
 def test_a_server_that_does_not_let_in_leaves_the_rest_of_the_catalog_working(shop: Environment) -> None:
     says(shop, [tool("look")])
-    catalog(shop, "denied", name="shop", headersFrom=[])
+    catalog(shop, "denied", headersFrom=[])
     status = until(shop, "denied", "DiscoveryFailed")
     assert "answered 401" in condition(status)["message"]
     valid = next(each for each in status["conditions"] if each["type"] == "Valid")
     assert valid["status"] == "True"
-    catalog(shop, "denied", name="shop")
+    catalog(shop, "denied")
     assert [each["name"] for each in until(shop, "denied", "Discovered")["tools"]] == ["look"]
     shop.kubectl("-n", NAMESPACE, "delete", "toolcatalog", "denied")
 

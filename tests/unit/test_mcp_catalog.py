@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import reduce
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from openworld.api.mcpserver import McpServer, McpServerStatus
 from openworld.api.toolcatalog import BUILT_IN_IMAGE
 from openworld.engine.catalog_tools import effect_of, merged
 from openworld.engine.discovered import MOST_TOOLS, RefusedReport, read_report
-from openworld.engine.discoveries import begun, due_ms, failed, is_outdated, succeeded
+from openworld.engine.discoveries import begun, due_ms, failed, is_outdated, is_too_much, succeeded
 from openworld.engine.pins import accepted_in, drift, with_accepted, with_found
 from openworld.engine.validity import assess, definition_of
 from openworld.governance import CatalogSource, find_tool
@@ -82,6 +83,9 @@ def test_a_report_gives_its_tools_by_name() -> None:
         ({"inputSchema": {"pattern": "(?=a)b"}}, "not a regular expression that matches in linear time"),
         ({"inputSchema": {"description": "x" * 70_000}}, "at most 65536 are allowed"),
         ({"inputSchema": {"default": 2**60}}, "its inputSchema cannot be used"),
+        ({"inputSchema": reduce(lambda inner, _: {"items": inner}, range(60), {})}, "it cannot be recorded"),
+        ({"inputSchema": reduce(lambda inner, _: {"items": inner}, range(500), {})}, "cannot be used"),
+        ({"inputSchema": {"$ref": "x\u202e\x1b"}}, "\\u202e\\x1b"),
         ({"inputSchema": {"type": "nothing"}}, "its inputSchema cannot be used"),
     ],
 )
@@ -91,6 +95,7 @@ def test_a_tool_that_cannot_be_used_is_left_out_with_the_reason(wrong: dict[str,
     assert [each.name for each in found.tools.tools] == ["good"]
     assert reason in left_out.reason
     assert left_out.name.isascii()
+    assert left_out.reason.isprintable()
 
 
 @pytest.mark.parametrize(
@@ -437,6 +442,15 @@ def test_two_servers_of_one_name_are_named_and_the_operators_image_is_its_own() 
 # When a server is asked
 
 
+def test_together_the_servers_of_a_catalog_have_no_more_than_its_status_can_hold() -> None:
+    of = server()
+    large = [tool(f"t{n}", inputSchema={"type": "object", "title": "x" * 60_000}) for n in range(4)]
+    other = [tool(f"u{n}", inputSchema={"type": "object", "title": "y" * 60_000}) for n in range(4)]
+    pinned, drifted = status_after(of, listing(*large)), status_after(of, listing(*large), listing(*other))
+    assert not is_too_much([pinned, drifted])
+    assert is_too_much([drifted, drifted])
+
+
 def test_a_server_is_asked_once_and_again_when_something_is_said_anew() -> None:
     of = server()
     status = McpServerStatus(name="docs")
@@ -460,9 +474,9 @@ def test_a_discovery_that_fails_is_tried_again_after_a_pause_that_grows_and_the_
     pauses = []
     for number in range(1, 12):
         going = begun(of, status, number=number, job="j", at=AT, asked="")
-        status = failed(going, "nobody there", AT)
+        status = failed(going, "nobody\x1b there", AT)
         due = due_ms(of, status, "")
         assert due is not None
         pauses.append((due - epoch_ms(AT)) // 1000)
     assert pauses == [10, 20, 40, 80, 160, 320, 640, 1280, 1800, 1800, 1800]
-    assert (names(status), status.problem) == (["a"], "nobody there")
+    assert (names(status), status.problem) == (["a"], "nobody\\x1b there")

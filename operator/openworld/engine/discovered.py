@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import reduce
 
 from openworld.api.mcpserver import Discovered, DiscoveredTool, Hints, LeftOut, McpServer
 from openworld.api.meta import Json, JsonObject
-from openworld.language.canonical import NotCanonical, digest, stored_size
+from openworld.language.canonical import NotCanonical, canonical, digest, stored_size
 from openworld.language.schemas import check_schema
 
 MOST_TOOLS = 256
@@ -24,6 +26,8 @@ MOST_BYTES = 256 * 1024
 MOST_BYTES_OF_ALL = 768 * 1024
 _MOST_LEFT_OUT = 64
 _LONGEST_SHOWN = 80
+#: A schema stands so deep in what is recorded at most, and must fit there.
+_LEVELS_ABOVE = 8
 _TOOL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,63}")
 #: Unicode's categories of what nobody sees; an emoji's joiner is harmless.
 _UNSEEN = ("Cc", "Cf", "Co", "Cs")
@@ -66,9 +70,9 @@ def read_report(server: McpServer, output: JsonObject | None) -> Found:
         if isinstance(read, DiscoveredTool):
             tools.append(read)
         else:
-            left_out.append(LeftOut(name=_shown(tool["name"]), reason=read))
+            left_out.append(LeftOut(name=_shown(tool["name"]), reason=plain(read)))
     found = discovered(server.name, tools)
-    size = stored_size([tool.wire() for tool in tools])
+    size = size_of(tools)
     if size > MOST_BYTES:
         raise RefusedReport(
             f"its tools have {size:,} bytes; at most {MOST_BYTES:,} are kept: "
@@ -82,6 +86,16 @@ def is_wanted(server: McpServer, name: str) -> bool:
     return any(fnmatchcase(name, glob) for glob in server.allow) and not any(
         fnmatchcase(name, glob) for glob in server.deny
     )
+
+
+def plain(text: str) -> str:
+    """What a server says, without what a terminal would act on or nobody sees."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def size_of(tools: Sequence[DiscoveredTool]) -> int:
+    """Bytes of tools in the API server's store."""
+    return sum(stored_size(tool.wire()) for tool in tools)
 
 
 def discovered(server: str, tools: list[DiscoveredTool]) -> Discovered:
@@ -120,6 +134,7 @@ def _tool(server: McpServer, tool: JsonObject) -> DiscoveredTool | str:
     }
     try:
         known_as = digest({"server": server.name, **shape})
+        canonical(reduce(lambda inner, _: {"in": inner}, range(_LEVELS_ABOVE), schema))
     except NotCanonical as error:
         return f"it cannot be recorded: {error}"
     return DiscoveredTool(

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from openworld.api import Tool
 from openworld.api.mcpserver import Discovery, McpServer, McpServerStatus, RefreshMode
-from openworld.language.canonical import digest, stored_size
+from openworld.language.canonical import digest
 from openworld.ledger import epoch_ms
 
 from .catalog_tools import run_of
-from .discovered import MOST_BYTES_OF_ALL, Found
+from .discovered import MOST_BYTES_OF_ALL, Found, plain, size_of
 from .pins import with_found
 
 FIRST_PAUSE_SECONDS = 10
@@ -57,16 +57,14 @@ def succeeded(server: McpServer, status: McpServerStatus, found: Found, at: str)
 
 def failed(status: McpServerStatus, reason: str, at: str) -> McpServerStatus:
     """The status after a discovery that found nothing: what is pinned stays."""
-    changes = {"failures": status.failures + 1, "problem": reason[:_LONGEST_PROBLEM]}
+    changes = {"failures": status.failures + 1, "problem": plain(reason)[:_LONGEST_PROBLEM]}
     return _ended(status, at).model_copy(update=changes)
 
 
 def is_too_much(statuses: list[McpServerStatus]) -> bool:
     """Whether a catalog's status could not hold this."""
-    return (
-        stored_size([status.model_dump(mode="json", by_alias=True) for status in statuses])
-        > MOST_BYTES_OF_ALL
-    )
+    lists = [tools for each in statuses for tools in (each.tools, each.found.tools if each.found else [])]
+    return sum(map(size_of, lists)) > MOST_BYTES_OF_ALL
 
 
 def tool_for(server: McpServer) -> Tool:
