@@ -166,7 +166,7 @@ class Answers:
 
 
 def _defined(kind: DefinitionKind, body: JsonObject) -> Definition:
-    found = definition_of(kind.value, body["metadata"]["name"], body.get("spec") or {})
+    found = definition_of(kind.value, body["metadata"]["name"], body.get("spec") or {}, body.get("status"))
     committer = annotations_of(body).get(COMMITTER)
     return found if not committer else replace(found, committer=committer[:253])
 
