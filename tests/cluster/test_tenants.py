@@ -581,10 +581,15 @@ def test_a_pod_of_theirs_has_a_token_for_its_own_report_alone(tenants: Tenants) 
         "rest": {"report here on theirs": 201, "report as itself": 201, "report as itself again": 409},
     }
     # Its report on the namesake of the victim's run, which it was let to make, is none of that run's pods'.
-    milestones = tenants.admin.json(
-        "-n", THEIRS, "get", "events", "--field-selector=involvedObject.name=victim,reason=ReportRefused"
-    )["items"]
-    assert any("its name belongs to no pod of the execution victim" in each["message"] for each in milestones)
+    selector = "--field-selector=involvedObject.name=victim,reason=ReportRefused"
+
+    def is_told() -> bool:
+        milestones = tenants.admin.json("-n", THEIRS, "get", "events", selector)["items"]
+        return any(
+            "its name belongs to no pod of the execution victim" in each["message"] for each in milestones
+        )
+
+    wait_for("the refusal to be told", is_told, seconds=60)
     assert [event["type"] for event in neighbour.events if event["type"] == "TaskCompleted"] == []
     puppets.answer(neighbour, "n", output={})
     assert neighbour.until_final()["phase"] == "Completed"
