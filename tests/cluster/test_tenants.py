@@ -586,7 +586,7 @@ def test_a_pod_of_theirs_has_a_token_for_its_own_report_alone(tenants: Tenants) 
     def is_told() -> bool:
         milestones = tenants.admin.json("-n", THEIRS, "get", "events", selector)["items"]
         return any(
-            "its name belongs to no pod of the execution victim" in each["message"] for each in milestones
+            "only a report of progress has a name with a dot in it" in each["message"] for each in milestones
         )
 
     wait_for("the refusal to be told", is_told, seconds=60)
