@@ -30,7 +30,7 @@ test: lint ## Everything: lint, unit tests, and the tests on a real cluster
 	@$(BIN)/python -m pytest
 
 unit: $(BIN)/.installed ## The fast tests: no cluster
-	@$(BIN)/python -m pytest -q tests/unit tests/properties tests/conformance
+	@$(BIN)/python -m pytest -q tests/unit tests/properties tests/conformance tests/adversarial
 
 lint: $(BIN)/.installed ## Style, types, layers, dependencies
 	@$(BIN)/ruff check .
