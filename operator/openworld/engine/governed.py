@@ -184,9 +184,11 @@ def _is_approved(
     )
     existing = p.state.tasks.get(ref)
     gate = existing.gate if existing is not None else None
-    if gate is not None and gate.digest == shown:
-        return not gate.is_open
     edited_by = gate.edited_by if gate is not None else ""
+    if gate is not None and gate.digest == shown and not edited_by:
+        return not gate.is_open
+    if edited_by and may_not_approve(p.state, approval, edited_by, item.rule):
+        edited_by = ""  # another rule may bind what they have made of it
     p.emit(
         EventType.APPROVAL_REQUESTED,
         ref=ref,
@@ -204,6 +206,15 @@ def _is_approved(
         **_sources(verdict),
     )
     return bool(edited_by) and approval.count == 1
+
+
+def may_not_approve(state: State, terms: Approval | Gate, by: str, rule: str) -> str:
+    """Why somebody's consent does not count; empty when it does."""
+    if terms.not_requester and by == state.spec.requested_by:
+        return f"{by} requested this execution, and rule {rule!r} does not let the requester approve"
+    if terms.not_committer and by == state.committer:
+        return f"{by} has committed the workflow, and rule {rule!r} does not let the committer approve"
+    return ""
 
 
 def _subject(p: Pass, item: ItemVerdict, task_input: JsonObject) -> JsonObject | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from openworld.api import JsonObject, SignalType, TaskStatus, TaskType
 from openworld.governance import Decision
-from openworld.ledger import EventType
+from openworld.ledger import EventType, rfc3339
 
 from . import governed, operations
 from .decide import Pass
@@ -47,6 +47,8 @@ def _gate(p: Pass, fact: Signaled) -> tuple[TaskState, Gate] | str:
     gate = task.gate
     if gate is None or task.status is not TaskStatus.AWAITING_APPROVAL or not gate.is_open:
         return f"task {task.ref} does not wait for an approval; it is {task.status.value}"
+    if p.now_ms >= gate.expires_at_ms:
+        return f"task {task.ref} waited for an approval until {rfc3339(gate.expires_at_ms)}, and that is over"
     if fact.tool != gate.tool:
         return f"the signal is about {fact.tool!r}, the task waits for the approval of {gate.tool!r}"
     if fact.item_digest != gate.digest:
@@ -62,14 +64,9 @@ def _approve(p: Pass, fact: Signaled) -> str:
     if isinstance(found, str):
         return found
     task, gate = found
-    if gate.not_requester and fact.by == p.state.spec.requested_by:
-        return (
-            f"{fact.by} requested this execution, and rule {gate.rule!r} does not let the requester approve"
-        )
-    if gate.not_committer and fact.by == p.state.committer:
-        return (
-            f"{fact.by} has committed the workflow, and rule {gate.rule!r} does not let the committer approve"
-        )
+    problem = governed.may_not_approve(p.state, gate, fact.by, gate.rule)
+    if problem:
+        return problem
     if fact.by in gate.approved_by:
         return f"{fact.by} has approved this item already; rule {gate.rule!r} wants {gate.count} people"
     edited = fact.payload.get("input")
