@@ -69,8 +69,8 @@ class SubWorkflowTask(TaskKind):
 
 
 def policies_of(state: State, task: TaskState) -> tuple[str, ...]:
-    """The policies of this run, and of the agent whose proposal a task is of: they bind its child too."""
-    return tuple(governed.policy_names(state, governed.agent_of(state, state.scope_of(task))))
+    """The policies of this run, and of the agents whose proposal a task is of: they bind its child too."""
+    return tuple(governed.policy_names(state, governed.agents_of(state, state.scope_of(task))))
 
 
 def is_startable(p: Pass, task: TaskState, name: str, version: int | None) -> bool:
