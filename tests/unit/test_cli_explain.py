@@ -57,7 +57,7 @@ def test_an_approved_item_is_explained_from_its_proposal_to_its_output() -> None
         "policy",
         "own-service",
     )
-    assert verdict["ruleText"] == judged["rules"]["own-service"]
+    assert verdict["ruleText"] == judged["rules"]["p/own-service"]
     assert (verdict["policies"], verdict["catalogs"]) == (judged["policies"], judged["catalogs"])
     assert verdict["access"] == {"serviceAccountName": "runner", "answer": "Granted"}
     [asked] = found["approvals"]

@@ -114,7 +114,7 @@ def test_a_denied_item_is_told_to_the_agent_with_rule_and_reason() -> None:
         ("Allowed", "reads"),
         ("Denied", "no-deletes"),
     ]
-    assert judged["rules"]["no-deletes"]["decision"] == "Deny"
+    assert judged["rules"]["p/no-deletes"]["decision"] == "Deny"
     w.completes("triage__1__look")
     context = w.jobs["triage"].context
     assert context is not None

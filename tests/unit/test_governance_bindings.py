@@ -149,3 +149,77 @@ def test_what_changes_something_must_say_what_undoes_it_where_the_policy_wants_t
 def test_a_policy_with_the_label_is_told_apart_from_one_of_the_same_name_elsewhere() -> None:
     one, two = policy(ALLOW, "p"), policy(DENY, "openworld-system/p")
     assert only(question(policies=(one, two)), {"type": "note"}).rule == "no-notes"
+
+
+def test_a_policy_for_proposals_does_not_bind_authored_tasks_because_another_binds_all() -> None:
+    w = world(
+        {"ref": "n", "type": "note"},
+        {"ref": "h", "type": "HUMAN"},
+        catalogs=["tools"],
+        policyRef={"name": "narrow"},
+    )
+    w.define("ToolCatalog", "tools", {"tools": [tool("note", "Write")]})
+    w.define("Policy", "narrow", {"rules": [rule("none", match={"tools": ["other"]})]})
+    guard = {
+        "scope": "All",
+        "rules": [
+            rule("all"),
+            rule("people", match={"types": ["HUMAN"]}),
+            rule("no", "Deny", match={"tools": ["drop"]}),
+        ],
+    }
+    w.define("Policy", "guard", guard)
+    w.mandatory = ["guard"]
+    assert w.step().statuses["n"] == "Scheduled"
+    (started,) = [e for e in w.of_type("TaskScheduled") if e["ref"] == "n"]
+    assert started["verdict"] == {"decision": "Allowed", "rule": "all", "policy": "guard"}
+    assert started["rules"] == {"guard/all": guard["rules"][0]}
+
+
+def test_a_start_says_by_which_rule_where_the_proposals_verdict_was_not_final() -> None:
+    w = world(
+        {"ref": "ask", "type": "AGENT", "input": {"agent": "a"}},
+        policyRef={"name": "p"},
+        spec={"input": {"n": 2}},
+    )
+    w.define("ToolCatalog", "tools", {"tools": [tool("look"), tool("note", "Write")]})
+    w.define(
+        "Policy",
+        "p",
+        {"rules": [rule("reads", match={"effects": ["Read"]}), rule("small", when="item.input.n < 3")]},
+    )
+    w.define("Agent", "a", {"model": SCRIPTED, "catalogs": ["tools"]})
+    w.step().started("ask")
+    open_item = {"type": "note", "input": {"n": "${workflow.input.n}"}}
+    w.completes("ask", proposal={"tasks": [{"type": "look"}, open_item]})
+    started = {e["ref"]: e.get("verdict") for e in w.of_type("TaskScheduled")}
+    assert started["ask__1__look"] is None
+    assert started["ask__1__note"] == {"decision": "Allowed", "rule": "small", "policy": "p"}
+
+
+def test_a_denial_before_the_start_says_what_was_judged() -> None:
+    w = world(
+        {"ref": "ask", "type": "AGENT", "input": {"agent": "a"}},
+        policyRef={"name": "p"},
+        spec={"input": {"n": 5}},
+    )
+    w.define("ToolCatalog", "tools", {"tools": [tool("note", "Write")]})
+    w.define("Policy", "p", {"rules": [rule("small", when="item.input.n < 3")]})
+    w.define("Agent", "a", {"model": SCRIPTED, "catalogs": ["tools"]})
+    w.step().started("ask")
+    w.completes("ask", proposal={"tasks": [{"type": "note", "input": {"n": "${workflow.input.n}"}}]})
+    (denied,) = [e for e in w.of_type("ProposalJudged") if e.get("stage") == "BeforeStart"]
+    assert (denied["input"], denied["scope"]) == ({"n": 5}, "ask/1")
+    assert w.statuses["ask__1__note"] == "FailedWithTerminalError"
+
+
+def test_a_rule_sees_what_has_run_so_far_so_that_many_small_proposals_evade_nothing() -> None:
+    w = world({"ref": "ask", "type": "AGENT", "input": {"agent": "a"}}, policyRef={"name": "p"})
+    w.define("ToolCatalog", "tools", {"tools": [tool("refund", "Write")]})
+    once = rule("once", when="execution.count('refund') + proposal.count('refund') <= 1")
+    w.define("Policy", "p", {"rules": [once]})
+    w.define("Agent", "a", {"model": SCRIPTED, "catalogs": ["tools"]})
+    w.step().started("ask")
+    w.completes("ask", proposal={"tasks": [{"type": "refund"}]})
+    w.completes("ask__1__refund").completes("ask", proposal={"tasks": [{"type": "refund"}]})
+    assert [i["decision"] for e in w.of_type("ProposalJudged") for i in e["items"]] == ["Allowed", "Denied"]

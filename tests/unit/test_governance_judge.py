@@ -44,6 +44,7 @@ def test_each_item_gets_its_own_verdict() -> None:
             "check": "policy",
             "rule": "reads",
             "reason": "Reading is free.",
+            "policy": "p",
             "tool": "look",
             "toolDigest": verdicts[0].tool_digest,
         },
@@ -54,6 +55,7 @@ def test_each_item_gets_its_own_verdict() -> None:
             "check": "policy",
             "rule": "default-deny",
             "reason": "no rule of policy 'p' allows tool 'note'",
+            "policy": "p",
             "tool": "note",
             "toolDigest": verdicts[1].tool_digest,
         },
@@ -64,6 +66,7 @@ def test_each_item_gets_its_own_verdict() -> None:
             "check": "policy",
             "rule": "ask",
             "reason": "rule 'ask' of policy 'p' wants a person's approval",
+            "policy": "p",
             "tool": "rollback",
             "toolDigest": verdicts[2].tool_digest,
             "approval": {

@@ -148,7 +148,7 @@ def test_the_text_of_each_rule_that_decided_is_kept() -> None:
         rule("unused", match={"tools": ["other"]}),
     ]
     verdict = judge(question({"rules": rules}), {"tasks": [LOOK, {"type": "note"}]})
-    assert verdict.rules == {"reads": rules[0], "ask": rules[1]}
+    assert verdict.rules == {"p/reads": rules[0], "p/ask": rules[1]}
     assert verdict.policies == (("p", "sha256:p"),)
 
 

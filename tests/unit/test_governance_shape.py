@@ -278,7 +278,7 @@ def test_task_types_of_authors_cannot_be_proposed(kind: str) -> None:
             (
                 {"type": "SUB_WORKFLOW", "input": given},
                 "a SUB_WORKFLOW item must name a Workflow, in input.name or subWorkflowParam.name, "
-                "and may give its version; a definition of its own cannot be proposed",
+                "and may give its version; or bring one, in subWorkflowParam.workflowDefinition",
             )
             for given in ({}, {"name": "${a.output}"}, {"name": "../other"}, {"name": "w", "version": 0})
         ),
@@ -301,11 +301,11 @@ def test_a_sub_workflow_item_names_its_workflow_apart_from_its_input() -> None:
     assert (task.wire()["subWorkflowParam"], task.input_parameters) == ({"name": "deep-dive"}, {"name": "x"})
 
 
-def test_a_definition_of_its_own_cannot_be_proposed() -> None:
+def test_a_definition_of_its_own_takes_a_rule_and_only_a_sub_workflow_has_one() -> None:
     param = {"name": "x", "workflowDefinition": {"tasks": [{"ref": "a", "type": "look"}]}}
     verdict = only(question(), {"type": "SUB_WORKFLOW", "subWorkflowParam": param})
     assert verdict.decision is Decision.DENIED
-    assert verdict.reason.endswith("a definition of its own cannot be proposed")
+    assert (verdict.check, verdict.rule) == ("policy", "default-deny")
     verdict = only(question(), {"type": "HUMAN", "subWorkflowParam": {"name": "x"}})
     assert verdict.reason == "only a SUB_WORKFLOW item has a subWorkflowParam"
 

@@ -57,34 +57,32 @@ def judged(resource: Resource, spec: dict[str, Any], **more: Any) -> dict[str, A
 
 def test_a_valid_definition_says_so_with_its_digest_and_generation() -> None:
     status = judged(WORKFLOWS, {"tasks": [{"ref": "ask", "type": "HUMAN"}]})
+    said = {"reason": "Checked", "message": "", "observedGeneration": 1, "lastTransitionTime": AT}
     assert status["conditions"] == [
-        {
-            "type": "Valid",
-            "status": "True",
-            "reason": "Checked",
-            "message": "",
-            "observedGeneration": 1,
-            "lastTransitionTime": AT,
-        }
+        {"type": "Valid", "status": "True", **said},
+        {"type": "Ready", "status": "True", **said},
+        {"type": "Stalled", "status": "False", **said},
     ]
+    assert status["observedGeneration"] == 1
     assert status["digest"].startswith("sha256:")
 
 
 def test_an_invalid_definition_says_where_it_is_wrong() -> None:
     status = judged(WORKFLOWS, {"tasks": [{"ref": "a", "type": "HUMAN", "input": {"x": "${b.output}"}}]})
-    (condition,) = status["conditions"]
+    condition = status["conditions"][0]
+    assert [c["status"] for c in status["conditions"]] == ["False", "False", "True"]
     assert (condition["status"], condition["reason"]) == ("False", "Invalid")
     assert condition["message"].startswith("spec.tasks[0].inputParameters.x: ${b.output} refers to task 'b'")
 
 
 def test_a_misspelt_field_is_named() -> None:
-    (condition,) = judged(POLICIES, {"rulez": []})["conditions"]
+    condition, *_ = judged(POLICIES, {"rulez": []})["conditions"]
     assert condition["message"] == "spec.rulez: unknown field 'rulez'; did you mean 'rules'?"
 
 
 def test_a_condition_that_does_not_compile_makes_a_policy_invalid() -> None:
     rules = [{"name": "r", "when": "item.input.", "decision": "Allow"}]
-    (condition,) = judged(POLICIES, {"rules": rules})["conditions"]
+    condition, *_ = judged(POLICIES, {"rules": rules})["conditions"]
     assert condition["status"] == "False"
     assert condition["message"].startswith("spec.rules[0].when: ")
 

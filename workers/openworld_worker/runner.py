@@ -143,9 +143,20 @@ def _reporter(me: Identity, environ: Mapping[str, str]) -> Reporter:
 
 @contextmanager
 def stopping() -> Iterator[None]:
-    """Within it, a pod that is asked to stop raises Stopped."""
-    with _on_sigterm(_raise_stopped):
-        yield
+    """Within it, a pod that is asked to stop raises Stopped, also where a library has caught that."""
+    asked: list[bool] = []
+
+    def stop() -> None:
+        asked.append(True)
+        raise Stopped
+
+    with _on_sigterm(stop):
+        try:
+            yield
+        except Exception as error:
+            if asked:
+                raise Stopped from error
+            raise
 
 
 @contextmanager
@@ -158,10 +169,6 @@ def _on_sigterm(act: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _raise_stopped() -> None:
-    raise Stopped
 
 
 def _termination_log(environ: Mapping[str, str]) -> Path:

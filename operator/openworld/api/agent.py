@@ -98,4 +98,7 @@ class AgentStatus(Strict):
     """What the operator says of an agent."""
 
     conditions: list[Condition] = Field(default_factory=list, description="Valid: it can take turns.")
+    observed_generation: int = Field(
+        default=0, description="The metadata.generation that this status is about."
+    )
     digest: str = Field(default="", description="SHA-256 of the canonical spec.")

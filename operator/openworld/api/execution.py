@@ -86,6 +86,9 @@ class ParentReference(Strict):
     workflow_digest: str | None = Field(
         default=None, description="SHA-256 of the Workflow that was approved; another is not run."
     )
+    proposed: bool = Field(
+        default=False, description="Its definition came with a proposal: its tasks are judged as items."
+    )
     policies: list[DnsName] = Field(
         default_factory=list, max_length=64, description="Policies that bind the parent, and so this one."
     )

@@ -217,4 +217,7 @@ class PolicyStatus(Strict):
         default_factory=list,
         description="Valid: it can be judged by. A policy that is not denies everything.",
     )
+    observed_generation: int = Field(
+        default=0, description="The metadata.generation that this status is about."
+    )
     digest: str = Field(default="", description="SHA-256 of the canonical spec.")

@@ -154,5 +154,8 @@ class ToolCatalogStatus(Strict):
     """What the operator says of a catalog."""
 
     conditions: list[Condition] = Field(default_factory=list, description="Valid: its tools can be run.")
+    observed_generation: int = Field(
+        default=0, description="The metadata.generation that this status is about."
+    )
     digest: str = Field(default="", description="SHA-256 of the canonical spec.")
     tools: list[ToolStatus] = Field(default_factory=list, description="The accepted tools.")

@@ -369,4 +369,7 @@ class WorkflowStatus(Strict):
     """What the operator says of a definition."""
 
     conditions: list[Condition] = Field(default_factory=list, description="Valid: the definition can be run.")
+    observed_generation: int = Field(
+        default=0, description="The metadata.generation that this status is about."
+    )
     digest: str = Field(default="", description="SHA-256 of the canonical spec.")

@@ -198,7 +198,7 @@ class _Ledger:
             "catalogs": event.get("catalogs", []),
             "access": self._access(item),
         }
-        text = (event.get("rules") or {}).get(item["rule"])
+        text = _rule_text(event, item)
         return verdict if text is None else {**verdict, "ruleText": text}
 
     def _access(self, item: JsonObject) -> JsonObject:
@@ -226,7 +226,7 @@ class _Ledger:
                     "expiresAt",
                 )
                 asked = {key: event[key] for key in (*keys, "policies", "catalogs") if key in event}
-                asked |= {"ruleText": (event.get("rules") or {}).get(event["rule"]), "answers": []}
+                asked |= {"ruleText": _rule_text(event, event), "answers": []}
             elif asked is not None and event["type"] == EventType.APPROVAL_EXPIRED:
                 asked["expired"] = event["at"]
             elif asked is not None:
@@ -366,3 +366,9 @@ class _Ledger:
         more = f" and {len(refs) - _LISTED} more" if len(refs) > _LISTED else ""
         meant = self._meant(ref) or f"; it has {listed}{more}"
         return f"{name} has no task and no proposed item {ref[:_LONGEST_REF]!r}{meant}"
+
+
+def _rule_text(event: JsonObject, said: JsonObject) -> JsonObject | None:
+    """The rule that decided, as the event has recorded it."""
+    text: JsonObject | None = (event.get("rules") or {}).get(f"{said.get('policy', '')}/{said['rule']}")
+    return text

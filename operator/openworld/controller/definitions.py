@@ -70,15 +70,22 @@ def status_of(resource: Resource, body: JsonObject, assessed: Assessment, at: st
     )
     holds = "False" if assessed.findings else "True"
     since = before.get("lastTransitionTime") if before.get("status") == holds else None
+    generation = body["metadata"].get("generation", 0)
+    stalled = "True" if assessed.findings else "False"
     condition = {
-        "type": "Valid",
-        "status": holds,
         "reason": "Invalid" if assessed.findings else "Checked",
         "message": assessed.problem[:_MESSAGE_LIMIT],
-        "observedGeneration": body["metadata"].get("generation", 0),
+        "observedGeneration": generation,
         "lastTransitionTime": since or at,
     }
-    status: JsonObject = {"conditions": [condition], "digest": assessed.digest}
+    # Valid is ours; Ready and Stalled say the same to what reads any resource's health, such as Flux.
+    told = (("Valid", holds), ("Ready", holds), ("Stalled", stalled))
+    conditions = [{"type": kind, "status": said, **condition} for kind, said in told]
+    status: JsonObject = {
+        "conditions": conditions,
+        "observedGeneration": generation,
+        "digest": assessed.digest,
+    }
     if resource is TOOL_CATALOGS:
         catalog = assessed.model if isinstance(assessed.model, ToolCatalog) else ToolCatalog()
         status["tools"] = [{"name": tool.name, "digest": digest(tool.wire())} for tool in catalog.tools]

@@ -10,8 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from openworld.api import Agent, JsonObject, Policy, Strict, Task, TaskStatus, TaskType, ToolCatalog, Workflow
-from openworld.api.policy import JUDGED, Approval, OnTimeout
-from openworld.api.policy import Scope as PolicyScope
+from openworld.api.policy import JUDGED, PROPOSABLE, Approval, OnTimeout
 from openworld.governance import (
     AgentSource,
     Amounts,
@@ -28,6 +27,7 @@ from openworld.governance import (
     judge,
     judge_task,
 )
+from openworld.governance.checks.policy import binds_authored
 from openworld.language.canonical import digest
 from openworld.language.reading import told
 from openworld.language.schemas import violations
@@ -73,13 +73,28 @@ def admit(
     verdict, task_input = judged
     item = verdict.items[0]
     if item.decision is Decision.DENIED:
-        _deny(p, scope, definition.task_reference_name, verdict)
+        _deny(p, scope, definition.task_reference_name, verdict, task_input)
         return None
     if item.decision is Decision.NEEDS_APPROVAL and not _is_approved(
         p, scope, item, verdict, task_input, secrets or []
     ):
         return None
-    return {"input": task_input, **_tool_data(p, item)}
+    return {"input": task_input, **_tool_data(p, item), **_as_judged(p, scope, item, verdict)}
+
+
+def _as_judged(p: Pass, scope: Scope, item: ItemVerdict, verdict: Verdict) -> JsonObject:
+    """By which rule a task starts, where no verdict on a proposal has said so with finality."""
+    if not item.policy:
+        return {}
+    said: JsonObject = {"decision": item.decision.value, "rule": item.rule, "policy": item.policy}
+    sources = _sources(verdict)
+    owner = p.state.tasks.get(scope.owner or "")
+    turn = next((t for t in owner.turns if t.proposal_id == scope.proposal_id), None) if owner else None
+    before = next((each for each in turn.verdict if each["ref"] == item.ref), None) if turn else None
+    is_final = before is not None and not before.get("provisional") and before["rule"] == item.rule
+    if turn is not None and is_final and turn.policies == sources["policies"]:
+        return {}
+    return {"verdict": said, "policies": sources["policies"], "rules": sources["rules"]}
 
 
 def verdict_before_start(
@@ -121,16 +136,13 @@ def must_judge(p: Pass, scope: Scope, definition: Task, *, named_by_data: bool =
     """Whether a task is judged before it starts: tools and what is proposed are, others if policy binds."""
     if definition.type is TaskType.SIMPLE or scope.proposed:
         return True
+    if p.state.is_proposed and definition.type in PROPOSABLE:
+        return True
     if definition.type not in JUDGED:
         return False
     if named_by_data or p.state.spec.workflow is not None:
         return True
-    return any(map(_binds_authored, policies(p, agents_of(p.state, scope)) or ()))
-
-
-def _binds_authored(source: PolicySource) -> bool:
-    """Whether a policy's rules bind authored tasks too; one that cannot be used denies them as well."""
-    return source.policy is None or source.policy.scope is PolicyScope.ALL
+    return any(map(binds_authored, policies(p, agents_of(p.state, scope)) or ()))
 
 
 def _has_access_answers(p: Pass, verdict: Verdict) -> bool:
@@ -140,12 +152,14 @@ def _has_access_answers(p: Pass, verdict: Verdict) -> bool:
     return not verdict.needs_access
 
 
-def _deny(p: Pass, scope: Scope, ref: str, verdict: Verdict) -> None:
+def _deny(p: Pass, scope: Scope, ref: str, verdict: Verdict, task_input: JsonObject) -> None:
     item = verdict.items[0]
     p.emit(
         EventType.PROPOSAL_JUDGED,
         ref=ref,
         stage="BeforeStart",
+        scope=scope.id,
+        input=task_input,
         items=[item.record()],
         **_sources(verdict),
     )
@@ -197,6 +211,7 @@ def _is_approved(
         tool=item.tool.name if item.tool is not None else item_type(item),
         itemDigest=shown,
         rule=item.rule,
+        policy=item.policy or None,
         reason=item.reason or None,
         approval=terms,
         input=task_input,
@@ -386,6 +401,12 @@ def policy_source(found: Definition) -> PolicySource:
     return PolicySource(found.name, found.digest, model, found.problem)
 
 
+def agent_of(state: State, scope: Scope) -> Agent | None:
+    """The agent whose proposal a scope is of, or belongs to."""
+    found = state.agents.get(scope.agent_digest)
+    return found[1] if found is not None else None
+
+
 def agents_of(state: State, scope: Scope) -> list[Agent]:
     """The agents that a scope is of, the innermost first: whose proposal it is, and who handed over to them."""
     if scope.compensates:
@@ -452,8 +473,7 @@ def _question(
         and need.service_account == account
         and isinstance(answer, bool)
     }
-    is_proposed = proposing is not None or scope.proposed
-    everything = any(map(_binds_authored, binding))
+    is_proposed = proposing is not None or scope.proposed or state.is_proposed
     counted = 1 if proposing is None and scope.proposed else 0
     turn = proposing.turn if proposing else None
     return Question(
@@ -466,6 +486,7 @@ def _question(
             service_account=account,
             started_at_ms=state.clock_from_ms,
             workflow_name=state.workflow_name,
+            started=state.started,
         ),
         now_ms=p.now_ms,
         proposer=proposer,
@@ -484,7 +505,7 @@ def _question(
             depth=state.depth + scope.depth + (1 if proposing else 0),
         ),
         agent=agent,
-        bind_policy=is_proposed or everything or state.spec.workflow is not None,
+        bind_policy=is_proposed or state.spec.workflow is not None,
         proposed=is_proposed,
         counts={} if proposing is not None else scope.counts,
     )

@@ -45,7 +45,8 @@ class DesiredChild:
     execution (START_WORKFLOW, a failure workflow) is no child: it is only started, and a
     `ChildStarted` fact says so. One with an `idempotency_key` is started at most once for that key and
     workflow; `returns_existing` says whether that other time counts as this one. The end of a child that was
-    revived less than `revivals` times is an old one: it has to be retried first. `policies` bind it beside
+    revived less than `revivals` times is an old one: it has to be retried first. `proposed`: its
+    definition came with a proposal. `policies` bind it beside
     its own, and `grant` is what it may use of this run's budgets.
     """
 
@@ -62,6 +63,7 @@ class DesiredChild:
     idempotency_key: str = ""
     returns_existing: bool = False
     revivals: int = 0
+    proposed: bool = False
     policies: tuple[str, ...] = ()
     grant: Grant | None = None
 
@@ -84,6 +86,8 @@ def spec_of_child(
         parent["workflowDigest"] = child.workflow_digest
     if child.detached:
         parent["detached"] = True
+    if child.proposed:
+        parent["proposed"] = True
     if child.policies:
         parent["policies"] = list(child.policies)
     if child.grant is not None:

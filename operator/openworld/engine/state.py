@@ -68,6 +68,7 @@ class Turn:
     refs: list[str] = field(default_factory=list)
     nothing_allowed: bool = False
     counts: dict[str, int] = field(default_factory=dict)
+    policies: list[JsonObject] = field(default_factory=list)
 
     @property
     def denial(self) -> str:
@@ -284,6 +285,7 @@ class State:
     refused_facts: int = 0
     tokens: int = 0
     cost_nano_usd: int = 0
+    started: dict[str, int] = field(default_factory=dict)
     ledger_bytes: int = 0
 
     @property
@@ -305,6 +307,11 @@ class State:
     def spec(self) -> Execution:
         """The Execution's spec."""
         return self.identity.spec
+
+    @property
+    def is_proposed(self) -> bool:
+        """Whether the definition that runs came with a proposal: each of its tasks is judged as an item."""
+        return self.spec.workflow is not None and self.spec.parent is not None and self.spec.parent.proposed
 
     @property
     def spent(self) -> Amounts:

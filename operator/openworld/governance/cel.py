@@ -25,8 +25,9 @@ class CelError(ValueError):
     """A rule that cannot be compiled or evaluated, with the reason."""
 
 
-def _count(proposal: dict[str, Any], tool: str) -> int:
-    return int(proposal["counts"].get(tool, 0))
+def _count(of: dict[str, Any], tool: str) -> int:
+    """`proposal.count(NAME)`, `execution.count(NAME)`."""
+    return int(of["counts"].get(tool, 0))
 
 
 @lru_cache(maxsize=1)

@@ -116,7 +116,7 @@ def _checked(
     if denial is not None:
         return _denied(item.index, item.short_ref, item.ref, denial, item)
     ruling = None
-    if question.bind_policy:
+    if policy.binding(question) or question.bind_policy:
         ruling = policy.rule_on(question, item, counts)
         rules |= ruling.rules or {}
         denial = policy.as_denial(ruling)
@@ -140,6 +140,7 @@ def _checked(
         tool_digest=item.tool_digest,
         approval=ruling.approval if ruling is not None else None,
         audited=ruling.audited if ruling is not None else "",
+        policy=ruling.policy if ruling is not None else "",
         provisional=item.has_expressions or (ruling is not None and ruling.provisional),
     )
 
@@ -173,6 +174,7 @@ def _denied(index: int, short_ref: str, ref: str, denial: Denial, item: Item | N
         check=denial.check.value,
         rule=denial.rule,
         reason=_shortened(denial.reason),
+        policy=denial.policy,
         tool=item.tool if item is not None else None,
         tool_digest=item.tool_digest if item is not None else "",
     )

@@ -39,7 +39,7 @@ class AgentSource:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionFacts:
-    """What rules may know of the execution."""
+    """What rules may know of the execution; `started` counts its tasks so far, by tool or task type."""
 
     name: str
     namespace: str
@@ -49,6 +49,7 @@ class ExecutionFacts:
     service_account: str
     started_at_ms: int
     workflow_name: str
+    started: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ class Denial:
     check: Check
     rule: str
     reason: str
+    policy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class ItemVerdict:
     tool: Tool | None = None
     tool_digest: str = ""
     approval: Approval | None = None
+    policy: str = ""
     audited: str = ""
     provisional: bool = False
 
@@ -71,6 +73,8 @@ class ItemVerdict:
             entry |= {"tool": self.tool.name, "toolDigest": self.tool_digest}
         if self.approval is not None:
             entry["approval"] = self.approval.model_dump(mode="json", by_alias=True)
+        if self.policy:
+            entry["policy"] = self.policy
         if self.audited:
             entry["audited"] = self.audited
         if self.provisional:

@@ -47,7 +47,7 @@ def _judged(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: ARG00
     turn.judged, turn.verdict = True, event["items"]
     turn.problem, turn.answer = event.get("problem", ""), event.get("answer")
     turn.nothing_allowed = event["nothingAllowed"]
-    turn.counts = event.get("counts", {})
+    turn.counts, turn.policies = event.get("counts", {}), event["policies"]
     state.limits = Limits.model_validate(event["limits"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from openworld.api import JsonObject, TaskStatus, TaskType, Tool
+from openworld.api.policy import PROPOSABLE
 from openworld.engine.compensable import compensation_of
 from openworld.engine.scopes import recount
 from openworld.engine.state import State
@@ -51,6 +52,10 @@ def _scheduled(state: State, event: JsonObject, at_ms: int) -> None:
         task.tool, task.tool_digest = tool["name"], tool["digest"]
         if "definition" in tool:
             state.tools[tool["digest"]] = Tool.model_validate(tool["definition"])
+    if state.is_proposed and not state.scope_of(task).proposed:
+        state.proposed_tasks += task.type is TaskType.SIMPLE or task.type in PROPOSABLE
+    counted = task.tool if task.type is TaskType.SIMPLE else task.type.value
+    state.started[counted] = state.started.get(counted, 0) + 1
     scope = state.scope_of(task)
     if task.type is TaskType.FORK_JOIN:
         for index, branch in enumerate(task.definition.fork_tasks):

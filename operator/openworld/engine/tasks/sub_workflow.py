@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from openworld.api import JsonObject, Task, TaskStatus, Workflow
+from openworld.api import JsonObject, Task, TaskStatus
 from openworld.api.workflow import SubWorkflowParam
 from openworld.engine import budget, governed
 from openworld.engine.decide import Pass, resolved
@@ -13,8 +13,7 @@ from openworld.engine.needs import Definition, DefinitionKind, NeedDefinition
 from openworld.engine.outside import DesiredChild
 from openworld.engine.state import Scope, State, TaskState
 from openworld.language.canonical import canonical
-from openworld.language.checks import check_workflow
-from openworld.language.reading import InvalidResource, read, told
+from openworld.language.runtime import reach_problem, runtime_definition
 from openworld.ledger import EventType
 
 from .kind import TaskKind
@@ -22,8 +21,6 @@ from .kind import TaskKind
 #: Executions above one another; more is taken for an endless recursion.
 DEEPEST = 20
 LARGEST_DEFINITION_BYTES = 128 * 1024
-#: What Conductor's definitions say beside what they mean.
-_IDLE_KEYS = frozenset({"schemaVersion", "ownerEmail", "ownerApp", "createTime", "updateTime", "createdBy"})
 
 
 class SubWorkflowTask(TaskKind):
@@ -63,6 +60,7 @@ class SubWorkflowTask(TaskKind):
                 workflow_digest=task.subject_digest if task.inline is None else "",
                 definition=task.inline,
                 revivals=task.child_revivals,
+                proposed=task.inline is not None and state.scope_of(task).proposed,
                 policies=policies_of(state, task),
                 grant=budget.grant_of(state, task),
             )
@@ -96,21 +94,20 @@ def _inline(p: Pass, scope: Scope, parameter: SubWorkflowParam) -> JsonObject:
     given = parameter.workflow_definition
     if isinstance(given, str):  # an expression; what stands in a definition is the child's to resolve
         given = resolved(given, p.state, scope)
-    if not isinstance(given, dict):
-        raise ValueError("subWorkflowParam.workflowDefinition is no object")
-    given = {key: value for key, value in given.items() if key not in _IDLE_KEYS}
-    try:
-        workflow = read(Workflow, given, path="workflowDefinition")
-    except InvalidResource as error:
-        raise ValueError(str(error)) from None
-    findings = check_workflow(workflow, path="workflowDefinition")
-    if findings:
-        raise ValueError(told(findings))
+    found = runtime_definition(given)
+    if isinstance(found, str):
+        raise ValueError(found)
+    workflow, given = found
+    is_data = scope.proposed or isinstance(parameter.workflow_definition, str)
+    problem = reach_problem(workflow) if is_data else ""
+    if problem:
+        raise ValueError(problem)
     around = p.state.workflow
     definition = {key: value for key, value in workflow.wire().items() if key != "policyRef"}
     definition["name"] = workflow.name or parameter.name
     if around is not None:
-        definition.setdefault("catalogs", around.catalogs)
+        agent = governed.agent_of(p.state, scope)
+        definition.setdefault("catalogs", around.catalogs if agent is None else agent.catalogs)
         if around.policy_ref is not None:
             definition["policyRef"] = around.policy_ref.wire()
     return definition

@@ -9,6 +9,7 @@ from openworld.governance.item import Item
 from openworld.governance.question import CatalogSource, Question
 from openworld.governance.verdict import Check, Denial
 from openworld.language.reading import suggestion, told
+from openworld.language.runtime import runtime_definition, tools_of
 from openworld.language.schemas import violations
 
 
@@ -35,6 +36,8 @@ def find_tool(catalogs: tuple[CatalogSource, ...], name: str) -> Tool | str:
 
 def check(question: Question, item: Item) -> Denial | None:
     """Deny what is not a usable tool of the catalogs, or whose input does not fit."""
+    if item.task.type is TaskType.SUB_WORKFLOW:
+        return _brings_usable_tools(question, item)
     if item.task.type is not TaskType.SIMPLE:
         return None
     name = item.tool_name
@@ -48,6 +51,28 @@ def check(question: Question, item: Item) -> Denial | None:
         reason = f"retry.count is {wanted}, and the catalog allows at most {allowed} for {name!r}"
         return Denial(Check.CATALOG, "retry", reason)
     return _fits(item.tool, item.input, provisional=item.has_expressions)
+
+
+def _brings_usable_tools(question: Question, item: Item) -> Denial | None:
+    """Deny a proposed definition for a tool that an item could not name, or a catalog of its own."""
+    parameter = item.task.sub_workflow_param
+    given = parameter.workflow_definition if parameter is not None else None
+    found = runtime_definition(given) if given is not None and question.proposed else ""
+    if isinstance(found, str):
+        return None
+    workflow, agent = found[0], question.agent
+    others = sorted(set(workflow.catalogs) - {source.name for source in question.catalogs})
+    if others:
+        reason = f"workflowDefinition.catalogs: {others[0]!r} is none of the proposer's catalogs"
+        return Denial(Check.CATALOG, "exists", reason)
+    for name in tools_of(workflow):
+        tool = find_tool(question.catalogs, name)
+        if isinstance(tool, str):
+            return Denial(Check.CATALOG, "exists", f"workflowDefinition: {tool}")
+        if agent is not None and not any(fnmatchcase(name, pattern) for pattern in agent.agent.tools):
+            reason = f"workflowDefinition: agent {agent.name!r} may not use tool {name!r}"
+            return Denial(Check.CATALOG, "agent-tools", reason)
+    return None
 
 
 def _fits(tool: Tool, value: JsonObject, *, provisional: bool) -> Denial | None:

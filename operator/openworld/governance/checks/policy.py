@@ -7,10 +7,10 @@ unless it is an Allow.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from openworld.api import JsonObject, Policy, TaskType
-from openworld.api.policy import Approval, Mode, OnTimeout, Rule, RuleDecision
+from openworld.api.policy import Approval, Mode, OnTimeout, Rule, RuleDecision, Scope
 from openworld.governance import cel
 from openworld.governance.item import Item
 from openworld.governance.question import PolicySource, Question
@@ -31,16 +31,29 @@ class Ruling:
     audited: str = ""
     provisional: bool = False
     rules: Mapping[str, JsonObject] | None = None
+    policy: str = ""
+
+
+def binding(question: Question) -> list[PolicySource]:
+    """The policies whose rules bind what is asked about: what an author wrote, only where they say so."""
+    return [source for source in question.policies if question.bind_policy or binds_authored(source)]
+
+
+def binds_authored(source: PolicySource) -> bool:
+    """Whether a policy's rules bind authored tasks too; one that cannot be used denies them as well."""
+    return source.policy is None or source.policy.scope is Scope.ALL
 
 
 def rule_on(question: Question, item: Item, counts: Mapping[str, int]) -> Ruling:
-    """The joint ruling of all policies that bind."""
+    """The joint ruling of all policies that bind. The rules that decided are keyed `POLICY/RULE`."""
     if not question.policies:
         return Ruling(
             Decision.DENIED, DEFAULT_DENY, "no policy binds this workflow, so nothing proposed is allowed"
         )
-    rulings = [_ruling(source, question, item, counts) for source in question.policies]
-    rules = {name: text for ruling in rulings for name, text in (ruling.rules or {}).items()}
+    rulings = [
+        replace(_ruling(source, question, item, counts), policy=source.name) for source in binding(question)
+    ]
+    rules = {f"{each.policy}/{name}": text for each in rulings for name, text in (each.rules or {}).items()}
     audited = "; ".join(ruling.audited for ruling in rulings if ruling.audited)
     provisional = any(ruling.provisional for ruling in rulings)
     order = (Decision.DENIED, Decision.NEEDS_APPROVAL, Decision.ALLOWED)
@@ -54,6 +67,7 @@ def rule_on(question: Question, item: Item, counts: Mapping[str, int]) -> Ruling
         audited,
         provisional,
         rules,
+        strictest.policy,
     )
 
 
@@ -61,7 +75,7 @@ def as_denial(ruling: Ruling) -> Denial | None:
     """The ruling as a check's answer."""
     if ruling.decision is not Decision.DENIED:
         return None
-    return Denial(Check.POLICY, ruling.rule, ruling.reason)
+    return Denial(Check.POLICY, ruling.rule, ruling.reason, ruling.policy)
 
 
 def _ruling(source: PolicySource, question: Question, item: Item, counts: Mapping[str, int]) -> Ruling:
@@ -205,7 +219,8 @@ def _holds(when: str, question: Question, item: Item, counts: Mapping[str, int])
             "type": item.task.type.value,
             "tool": item.tool_name,
             "input": item.input,
-            "workflow": started.name if started is not None else "",
+            "workflow": started.name if started is not None and started.workflow_definition is None else "",
+            "inline": started is not None and started.workflow_definition is not None,
             "optional": item.task.optional,
             "dependsOn": list(item.depends_on),
         },
@@ -220,6 +235,7 @@ def _holds(when: str, question: Question, item: Item, counts: Mapping[str, int])
             "input": execution.input,
             "requestedBy": execution.requested_by,
             "workflow": execution.workflow_name,
+            "counts": dict(execution.started),
         },
         proposal={"counts": dict(counts), "size": sum(counts.values())},
     )

@@ -21,6 +21,7 @@ from openworld.language.canonical import canonical, path_text
 from openworld.language.expressions import ExpressionError, references
 from openworld.language.reading import kind_of, suggestion
 from openworld.language.requests import request_problems
+from openworld.language.runtime import proposal_problem, runtime_definition
 
 from . import origin
 
@@ -310,11 +311,16 @@ def _started(given: JsonObject) -> JsonObject | Denial:
         read = SubWorkflowParam.model_validate(param)
     except ValidationError:
         read = SubWorkflowParam()
-    if not read.name or read.workflow_definition is not None:
+    if read.workflow_definition is not None:
+        found = runtime_definition(read.workflow_definition)
+        problem = found if isinstance(found, str) else proposal_problem(found[0])
+        if problem:
+            return _no("definition", problem)
+    elif not read.name:
         return _no(
             "input",
-            "a SUB_WORKFLOW item must name a Workflow, in input.name or subWorkflowParam.name, "
-            "and may give its version; a definition of its own cannot be proposed",
+            "a SUB_WORKFLOW item must name a Workflow, in input.name or subWorkflowParam.name, and may give "
+            "its version; or bring one, in subWorkflowParam.workflowDefinition",
         )
     return {"subWorkflowParam": param, "inputParameters": rest}
 
