@@ -132,7 +132,7 @@ class _Loader(yaml.SafeLoader):
     """YAML whose keys are given once, and some tags for what is too large to be written out."""
 
     def compose_mapping_node(self, anchor: Any) -> Any:
-        node = super().compose_mapping_node(anchor)  # type: ignore[no-untyped-call]
+        node = super().compose_mapping_node(anchor)
         keys = [(key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         twice = sorted(value for _, value in {key for key in keys if keys.count(key) > 1})
         if twice:

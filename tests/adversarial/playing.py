@@ -25,7 +25,7 @@ MARK = "evil"
 _ACCOUNT = "runner"
 
 
-class _Watched(Namespace):
+class Watched(Namespace):
     """A namespace that notes whatever was desired at any time."""
 
     def __init__(self, environment: Environment) -> None:
@@ -33,6 +33,20 @@ class _Watched(Namespace):
         super().__init__(check=True, may_use=lambda _, tool: tool not in refused)
         self.jobs: dict[tuple[str, int], tuple[str, DesiredJob]] = {}
         self.children: dict[tuple[str, int], str] = {}
+
+    def define_all(self, environment: Environment) -> None:
+        """Put everything of an environment in its place."""
+        for kind, specs in (
+            ("ToolCatalog", environment.catalogs),
+            ("Policy", environment.policies),
+            ("Agent", environment.agents),
+            ("Workflow", environment.workflows),
+        ):
+            for name, spec in specs.items():
+                problem = self.define(kind, name, spec).problem
+                if problem:
+                    raise ValueError(f"{kind} {name}: {problem}")
+        self.mandatory = list(environment.mandatory)
 
     def _act(self, execution: SimulatedExecution, want: Desired) -> None:
         around = "" if execution.origin is None else f"{execution.origin.ref or 'failure'}/"
@@ -50,19 +64,9 @@ class Play:
     def __init__(self, case: Case) -> None:
         self.case = case
         self.environment = environments()[case.setup]
-        self.namespace = _Watched(self.environment)
+        self.namespace = Watched(self.environment)
         self._found: list[str] = []
-        for kind, specs in (
-            ("ToolCatalog", self.environment.catalogs),
-            ("Policy", self.environment.policies),
-            ("Agent", self.environment.agents),
-            ("Workflow", self.environment.workflows),
-        ):
-            for name, spec in specs.items():
-                problem = self.namespace.define(kind, name, spec).problem
-                if problem:
-                    raise ValueError(f"environment {case.setup}: {kind} {name}: {problem}")
-        self.namespace.mandatory = list(self.environment.mandatory)
+        self.namespace.define_all(self.environment)
         run_input = self.environment.input if case.input is None else case.input
         self.root = self.namespace.start(
             self.environment.start,

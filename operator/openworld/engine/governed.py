@@ -408,7 +408,7 @@ def agent_of(state: State, scope: Scope) -> Agent | None:
 
 
 def agents_of(state: State, scope: Scope) -> list[Agent]:
-    """The agents that a scope is of, the innermost first: whose proposal it is, and who handed over to them."""
+    """The agents that a scope is of, the innermost first: who has proposed it, and who handed over to them."""
     if scope.compensates:
         scope = state.scope_of(state.tasks[scope.compensates])
     digests = dict.fromkeys(each.agent_digest for each in outwards(state, scope))

@@ -44,9 +44,7 @@ def reach_problem(workflow: Workflow, catalogs: Collection[str]) -> str:
         if reference.root == "workflow" and head in _OUT_OF_REACH:
             return f"workflowDefinition: {reference.text}: what comes at run time reaches no workflow.{head}"
         if reference.root.startswith("${") or (reference.root == "workflow" and head.startswith("${")):
-            return (
-                f"workflowDefinition: {reference.text}: what comes at run time computes no name of the run's"
-            )
+            return f"workflowDefinition: {reference.text}: what comes at run time computes no such name"
     if any("env" in task.when for task in tasks_of(workflow)):
         return "workflowDefinition: a condition that comes at run time reaches no workflow.env"
     for each in _all_definitions(workflow):
