@@ -462,7 +462,7 @@ def guide_policies() -> dict[str, dict[str, Any]]:
 
 
 def test_the_guide_shows_valid_policies() -> None:
-    assert guide_policies().keys() == {"team-rules", "team-rules-trial"}
+    assert guide_policies().keys() == {"team-rules", "team-rules-trial", "no-deletes"}
     for spec in guide_policies().values():
         read = Policy.model_validate(spec)
         assert compile_problems(read) == []

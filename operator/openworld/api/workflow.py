@@ -288,8 +288,7 @@ class Task(Strict):
                     )
                 data[long] = data.pop(short)
         kind = data.get("type")
-        known = kind is None or isinstance(kind, TaskType) or kind in TaskType.__members__
-        if not known and isinstance(kind, str) and not kind.isupper():
+        if isinstance(kind, str) and kind not in TaskType.__members__ and not kind.isupper():
             if data.get("name", kind) != kind:
                 raise ValueError(f"type {kind!r} is a tool's name, and name says {data['name']!r}")
             data |= {"name": kind, "type": TaskType.SIMPLE.value}

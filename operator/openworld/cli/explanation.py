@@ -224,6 +224,7 @@ class _Ledger:
                     "input",
                     "subject",
                     "expiresAt",
+                    "approvedBy",
                 )
                 asked = {key: event[key] for key in (*keys, "policies", "catalogs") if key in event}
                 asked |= {"ruleText": _rule_text(event, event), "answers": []}
@@ -231,7 +232,7 @@ class _Ledger:
                 asked["expired"] = event["at"]
             elif asked is not None:
                 answer = {"decision": _ANSWERS[EventType(event["type"])]}
-                said = ("by", "at", "reason", "itemDigest", "signal")
+                said = ("by", "at", "reason", "itemDigest", "signal", "input")
                 asked["answers"].append(answer | {key: event[key] for key in said if key in event})
         if asked is not None:
             yield asked

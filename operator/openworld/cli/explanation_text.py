@@ -147,7 +147,12 @@ def _approval(asked: JsonObject, *, is_known: bool) -> Iterator[str]:
         word = "approved" if answer["decision"] == "Approved" else "refused"
         why = f": {one_line(answer['reason'], _TEXT_CROP)}" if answer.get("reason") else ""
         item = f", item {_digest(answer['itemDigest'])}" if answer.get("itemDigest") else ""
-        yield f"  {word} by {one_line(answer['by'], 80)} at {answer['at']}{item}{why}"
+        instead = ""
+        if "input" in answer:
+            instead = f", with another input: {arguments(answer['input'], _TEXT_CROP) or '(empty)'}"
+        yield f"  {word} by {one_line(answer['by'], 80)} at {answer['at']}{item}{instead}{why}"
+    for person in asked.get("approvedBy") or ():
+        yield f"  consented to already by {one_line(person, 80)}, who made this of it"
     if "expired" in asked:
         yield f"  nobody consented by {asked['expired']}"
 

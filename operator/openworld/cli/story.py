@@ -535,7 +535,11 @@ def _approval_requested(story: Story, event: JsonObject) -> _Told:
     runs = (
         f" running {one_line(subject.get('kind'), 40)} {one_line(subject.get('name'), 80)}" if subject else ""
     )
-    text = f"waits for {people} to approve {call}{runs}{rule}{until}{_because(event)}"
+    by = ", ".join(one_line(name, 80) for name in event.get("approvedBy") or ())
+    if by and int((event.get("approval") or {}).get("count") or 1) == 1:
+        return _Told(f"is judged again as {by} has approved it: {call}{runs}{rule}", Tone.QUIET)
+    consent = f", {by} has consented" if by else ""
+    text = f"waits for {people} to approve {call}{runs}{rule}{until}{consent}{_because(event)}"
     return _Told(text, Tone.WAITING)
 
 

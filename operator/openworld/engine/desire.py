@@ -124,5 +124,5 @@ def _failure_workflow(state: State) -> Iterator[DesiredChild]:
         depth=state.depth + 1,
         detached=True,
         correlation_id=state.spec.correlation_id,
-        policies=tuple(governed.policy_names(state, None)),
+        policies=tuple(governed.policy_names(state)),
     )

@@ -189,7 +189,7 @@ def unrecordable(value: Json, limit_bytes: int = PAYLOAD_LIMIT_BYTES) -> str:
     try:
         size = stored_size(normalise(wrapped)) - 2 * HEADROOM_LEVELS
     except NotCanonical as error:
-        return f"cannot be recorded: {error}"
+        return f"cannot be recorded: {str(error).removeprefix('[0]' * HEADROOM_LEVELS).removeprefix('.')}"
     return f"has {size} bytes, the limit is {limit_bytes}" if size > limit_bytes else ""
 
 

@@ -6,6 +6,7 @@ policy binds (authored tasks: only where the policy says `scope: All`) and whose
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from openworld.api import Agent, JsonObject, Policy, Strict, Task, TaskStatus, TaskType, ToolCatalog, Workflow
@@ -37,7 +38,7 @@ from .context import visible_refs
 from .decide import Pass
 from .endings import CONTEXT_LIMIT_BYTES, fail_execution, fail_task
 from .needs import Definition, DefinitionKind, Mandatory, NeedAccess, NeedDefinition, NeedMandatory
-from .scopes import every_ref
+from .scopes import every_ref, outwards
 from .state import Gate, Scope, State, TaskState
 
 Policies = tuple[PolicySource, ...]
@@ -141,7 +142,7 @@ def must_judge(p: Pass, scope: Scope, definition: Task, *, named_by_data: bool =
         return False
     if named_by_data or p.state.spec.workflow is not None:
         return True
-    return any(map(binds_authored, policies(p, agent_of(p.state, scope)) or ()))
+    return any(map(binds_authored, policies(p, agents_of(p.state, scope)) or ()))
 
 
 def _has_access_answers(p: Pass, verdict: Verdict) -> bool:
@@ -198,9 +199,11 @@ def _is_approved(
     )
     existing = p.state.tasks.get(ref)
     gate = existing.gate if existing is not None else None
-    if gate is not None and gate.digest == shown:
-        return not gate.is_open
     edited_by = gate.edited_by if gate is not None else ""
+    if gate is not None and gate.digest == shown and not edited_by:
+        return not gate.is_open
+    if edited_by and may_not_approve(p.state, approval, edited_by, item.rule):
+        edited_by = ""  # another rule may bind what they have made of it
     p.emit(
         EventType.APPROVAL_REQUESTED,
         ref=ref,
@@ -219,6 +222,15 @@ def _is_approved(
         **_sources(verdict),
     )
     return bool(edited_by) and approval.count == 1
+
+
+def may_not_approve(state: State, terms: Approval | Gate, by: str, rule: str) -> str:
+    """Why somebody's consent does not count; empty when it does."""
+    if terms.not_requester and by == state.spec.requested_by:
+        return f"{by} requested this execution, and rule {rule!r} does not let the requester approve"
+    if terms.not_committer and by == state.committer:
+        return f"{by} has committed the workflow, and rule {rule!r} does not let the committer approve"
+    return ""
 
 
 def _subject(p: Pass, item: ItemVerdict, task_input: JsonObject) -> JsonObject | None:
@@ -395,20 +407,29 @@ def agent_of(state: State, scope: Scope) -> Agent | None:
     return found[1] if found is not None else None
 
 
-def policy_names(state: State, agent: Agent | None, workflow: Workflow | None = None) -> list[str]:
-    """The policies that are named for a run, each once: the workflow's, the agent's, its parent's."""
+def agents_of(state: State, scope: Scope) -> list[Agent]:
+    """The agents that a scope is of, the innermost first: who proposed it, and who handed over to them."""
+    if scope.compensates:
+        scope = state.scope_of(state.tasks[scope.compensates])
+    digests = dict.fromkeys(each.agent_digest for each in outwards(state, scope))
+    return [state.agents[digest][1] for digest in digests if digest in state.agents]
+
+
+def policy_names(state: State, agents: Iterable[Agent] = (), workflow: Workflow | None = None) -> list[str]:
+    """The policies that are named for a run, each once: the workflow's, the agents', its parent's."""
     of = workflow or state.workflow
-    references = (of.policy_ref if of is not None else None, agent.policy_ref if agent is not None else None)
+    references = (of.policy_ref if of is not None else None, *(agent.policy_ref for agent in agents))
     inherited = state.spec.parent.policies if state.spec.parent is not None else []
     return list(dict.fromkeys([*(each.name for each in references if each is not None), *inherited]))
 
 
-def policies(p: Pass, agent: Agent | None = None, workflow: Workflow | None = None) -> Policies | None:
+def policies(p: Pass, agents: Iterable[Agent] = (), workflow: Workflow | None = None) -> Policies | None:
     """The policies that bind a run as they stand now, or None while they are looked up.
 
-    Those that are named for it, and every mandatory one. `workflow` is its own before it has begun.
+    Those that are named for it and for `agents`, and every mandatory one: who takes over from an agent is
+    bound by that agent's policy too. `workflow` is its own before it has begun.
     """
-    names = policy_names(p.state, agent, workflow)
+    names = policy_names(p.state, agents, workflow)
     named = [p.ask(NeedDefinition(DefinitionKind.POLICY, name)) for name in names]
     everywhere = p.ask(NeedMandatory())
     if not isinstance(everywhere, Mandatory):
@@ -438,7 +459,8 @@ def _question(
     if agent_digest:
         name, model = state.agents[agent_digest]
         agent = AgentSource(name, agent_digest, model)
-    binding = policies(p, agent.agent if agent is not None else None)
+    own = [agent.agent] if agent is not None else []
+    binding = policies(p, [*own, *agents_of(state, scope)])
     known = catalogs(p, list(agent.agent.catalogs if agent is not None else workflow.catalogs))
     if binding is None or known is None:
         return None

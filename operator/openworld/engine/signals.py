@@ -70,14 +70,9 @@ def _approve(p: Pass, fact: Signaled) -> str:
     if isinstance(found, str):
         return found
     task, gate = found
-    if gate.not_requester and fact.by == p.state.spec.requested_by:
-        return (
-            f"{fact.by} requested this execution, and rule {gate.rule!r} does not let the requester approve"
-        )
-    if gate.not_committer and fact.by == p.state.committer:
-        return (
-            f"{fact.by} has committed the workflow, and rule {gate.rule!r} does not let the committer approve"
-        )
+    problem = governed.may_not_approve(p.state, gate, fact.by, gate.rule)
+    if problem:
+        return problem
     if fact.by in gate.approved_by:
         return f"{fact.by} has approved this item already; rule {gate.rule!r} wants {gate.count} people"
     edited = fact.payload.get("input")

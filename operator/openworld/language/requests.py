@@ -5,6 +5,7 @@ Source of the keys and their defaults: Conductor's HTTP task. Judges no host: th
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Collection, Iterator
 from urllib.parse import urlsplit
@@ -35,8 +36,12 @@ _KEYS = ("uri", "method", "headers", "body", "accept", "contentType", "connectio
 _CONDUCTORS_SINKS = ("conductor", "kafka", "sqs", "nats", "nats-stream", "nats_stream", "jsm", "amqp")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")
-#: Headers that follow from the request; others of these would let it be read as two.
-OWN_HEADERS = ("content-length", "transfer-encoding")
+#: A name as DNS has it, in one way alone, so that what is judged is what is looked up.
+_NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")
+#: A last label that resolvers take for a number, and so the whole for an address (inet_aton).
+_NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)")
+#: Headers that follow from the request; others of these would let it be read as two, or sent to another host.
+OWN_HEADERS = ("content-length", "transfer-encoding", "host")
 
 
 def request_problems(given: JsonObject, *, authored: bool = True) -> Iterator[Problem]:
@@ -78,7 +83,10 @@ def request_of(given: JsonObject) -> JsonObject:
 
 
 def host_of(given: JsonObject) -> str:
-    """The host that a request goes to, in lower case; empty while expressions may still say which."""
+    """The host that a request goes to, in the one form that rules name; empty while that is not known.
+
+    In lower case, without the dot that ends an absolute name; an IPv4 address within an IPv6 one is itself.
+    """
     said = given.get(REQUEST, given)
     uri = said.get("uri") if isinstance(said, dict) else None
     if not isinstance(uri, str) or Reading(authored=False).url(uri.partition("${")[0]):
@@ -87,7 +95,35 @@ def host_of(given: JsonObject) -> str:
     parts = urlsplit(known)
     if is_open and not parts.path:
         return ""
-    return (parts.hostname or "").lower()
+    return _canonical(parts.hostname or "")
+
+
+def _canonical(host: str) -> str:
+    host = host.lower().removesuffix(".")
+    if ":" not in host:
+        return host
+    address = ipaddress.IPv6Address(host)
+    return str(address.ipv4_mapped or address)
+
+
+def _host_problem(host: str) -> str:
+    """What is wrong with a host: it has another form than the one in which it is judged."""
+    if ":" in host:
+        try:
+            ipaddress.IPv6Address("" if "%" in host else host)
+        except ValueError:
+            return f"has the host {host[:80]!r}, which is no IPv6 address"
+        return ""
+    if not host.isascii():
+        return f"has the host {host[:80]!r}; write it in ASCII, an international name as xn--…"
+    if not _NAME.fullmatch(host):
+        return f"has the host {host[:80]!r}; a host is letters, digits, '-', '_' and single dots"
+    if _NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2]):
+        try:
+            ipaddress.IPv4Address(host.removesuffix("."))
+        except ValueError:
+            return f"has the host {host[:80]!r}; write the address as four decimal numbers"
+    return ""
 
 
 def sink_problem(sink: Json, *, authored: bool = True) -> str:
@@ -157,7 +193,9 @@ class Reading:
             return f"{text[:80]!r} must begin with http:// or https://"
         if "@" in parts.netloc:
             return "must not hold a user or a password, which would stand in the record"
-        return "" if parts.hostname or self.is_open(text) else f"{text[:80]!r} names no host"
+        if self.is_open(text) and not parts.path:  # what is resolved may still be a part of the host
+            return ""
+        return _host_problem(parts.hostname) if parts.hostname else f"{text[:80]!r} names no host"
 
     def headers(self, headers: Json, own: Collection[str] = OWN_HEADERS) -> Iterator[Problem]:
         """What is wrong with headers; `own` are those, in small letters, that nobody may set."""

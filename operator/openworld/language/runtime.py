@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from openworld.api import JsonObject, Task, TaskType, Workflow
 from openworld.api.meta import Json
@@ -13,8 +13,8 @@ from .reading import InvalidResource, kind_of, read, told
 
 #: What Conductor's definitions say beside what they mean.
 _IDLE_KEYS = frozenset({"schemaVersion", "ownerEmail", "ownerApp", "createTime", "updateTime", "createdBy"})
-#: Of the run, what only reviewed text may name.
-_OUT_OF_REACH = ("secrets", "env")
+#: Of the run, what only reviewed text may name; `*` and an empty step name them as well.
+_OUT_OF_REACH = ("secrets", "env", "*", "")
 #: Types whose tasks data names later, when nobody judges by whom they were brought.
 _NAMED_LATER = (TaskType.DYNAMIC, TaskType.FORK_JOIN_DYNAMIC)
 
@@ -32,8 +32,8 @@ def runtime_definition(given: Json) -> tuple[Workflow, JsonObject] | str:
     return told(findings) if findings else (workflow, kept)
 
 
-def reach_problem(workflow: Workflow) -> str:
-    """What a definition names that no data may reach; empty when there is nothing."""
+def reach_problem(workflow: Workflow, catalogs: Collection[str]) -> str:
+    """What a definition names that no data may reach; empty when there is nothing. `catalogs` it may name."""
     wire = workflow.wire()
     try:
         found = references(wire)
@@ -43,9 +43,28 @@ def reach_problem(workflow: Workflow) -> str:
         head = reference.path.replace("[", ".").split(".", 1)[0]
         if reference.root == "workflow" and head in _OUT_OF_REACH:
             return f"workflowDefinition: {reference.text}: what comes at run time reaches no workflow.{head}"
+        if reference.root.startswith("${") or (reference.root == "workflow" and head.startswith("${")):
+            return f"workflowDefinition: {reference.text}: what comes at run time computes no such name"
     if any("env" in task.when for task in tasks_of(workflow)):
         return "workflowDefinition: a condition that comes at run time reaches no workflow.env"
+    for each in _all_definitions(workflow):
+        if each.failure_workflow:
+            why = "what comes at run time starts nothing without a verdict"
+            return f"workflowDefinition.failureWorkflow: {each.failure_workflow!r}: {why}"
+        others = sorted(set(each.catalogs) - set(catalogs))
+        if others:
+            return f"workflowDefinition.catalogs: {others[0]!r} is none of the catalogs of what runs it"
     return ""
+
+
+def _all_definitions(workflow: Workflow) -> Iterator[Workflow]:
+    """A definition and those that it brings; one that cannot be read fails where it is run."""
+    yield workflow
+    for task in tasks_of(workflow):
+        parameter = task.sub_workflow_param
+        found = runtime_definition(parameter.workflow_definition) if parameter is not None else ""
+        if not isinstance(found, str):
+            yield from _all_definitions(found[0])
 
 
 def proposal_problem(workflow: Workflow) -> str:
@@ -62,7 +81,7 @@ def proposal_problem(workflow: Workflow) -> str:
             )
         if task.sub_workflow_param is not None and task.sub_workflow_param.workflow_definition is not None:
             return f"workflowDefinition: {ref}: a definition within a proposed definition cannot be proposed"
-    return reach_problem(workflow)
+    return reach_problem(workflow, workflow.catalogs)  # which those may be, the check of catalogs says
 
 
 def tools_of(workflow: Workflow) -> Iterator[str]:

@@ -64,7 +64,8 @@ class AgentTask(TaskKind):
             return
         agent, agent_digest = source
         catalogs = governed.catalogs(p, list(agent.catalogs))
-        policies = governed.policies(p, agent)
+        around = governed.agents_of(p.state, p.state.scope_of(task))
+        policies = governed.policies(p, [agent, *around])
         if catalogs is None or policies is None or self._exceeds_budget(p, task, agent, number):
             return
         if not governed.has_capacity(p):

@@ -67,8 +67,8 @@ class SubWorkflowTask(TaskKind):
 
 
 def policies_of(state: State, task: TaskState) -> tuple[str, ...]:
-    """The policies of this run, and of the agent whose proposal a task is of: they bind its child too."""
-    return tuple(governed.policy_names(state, governed.agent_of(state, state.scope_of(task))))
+    """The policies of this run, and of the agents whose proposal a task is of: they bind its child too."""
+    return tuple(governed.policy_names(state, governed.agents_of(state, state.scope_of(task))))
 
 
 def is_startable(p: Pass, task: TaskState, name: str, version: int | None) -> bool:
@@ -99,15 +99,16 @@ def _inline(p: Pass, scope: Scope, parameter: SubWorkflowParam) -> JsonObject:
         raise ValueError(found)
     workflow, given = found
     is_data = scope.proposed or isinstance(parameter.workflow_definition, str)
-    problem = reach_problem(workflow) if is_data else ""
+    around = p.state.workflow
+    agent = governed.agent_of(p.state, scope)
+    catalogs = agent.catalogs if agent is not None else around.catalogs if around is not None else []
+    problem = reach_problem(workflow, catalogs) if is_data else ""
     if problem:
         raise ValueError(problem)
-    around = p.state.workflow
     definition = {key: value for key, value in workflow.wire().items() if key != "policyRef"}
     definition["name"] = workflow.name or parameter.name
     if around is not None:
-        agent = governed.agent_of(p.state, scope)
-        definition.setdefault("catalogs", around.catalogs if agent is None else agent.catalogs)
+        definition.setdefault("catalogs", catalogs)
         if around.policy_ref is not None:
             definition["policyRef"] = around.policy_ref.wire()
     return definition

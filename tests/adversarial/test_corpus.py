@@ -1,0 +1,22 @@
+"""No hostile proposal executes anything it should not, and each is told precisely why."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import PASSED
+from .loading import Case, families
+from .playing import Play
+
+
+def test_an_attack_is_held_off(family: str, case: Case, request: pytest.FixtureRequest) -> None:
+    found = Play(case).differences()
+    if found:
+        pytest.fail("\n  ".join([f"{family}/{case.case}: {case.about}", *found]), pytrace=False)
+    results = request.config.stash.setdefault(PASSED, {})
+    results[family] = results.get(family, 0) + 1
+
+
+def test_the_corpus_is_large_enough() -> None:
+    assert sum(len(family.cases) for family in families()) >= 300
+    assert len(families()) >= 11
