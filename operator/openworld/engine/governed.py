@@ -116,6 +116,9 @@ def verdict_before_start(
         return None
     if named_by_data:
         question = replace(question, bind_policy=True)
+    if scope.proposed and definition.compensation is not None:  # what would undo it was counted with it
+        used = question.spent.used.minus(Amounts(tasks=1))
+        question = replace(question, spent=replace(question.spent, used=used))
     if scope.compensates:  # it was counted when its task was, and no budget stands in its way now
         brought = scope.proposed and p.state.tasks[scope.compensates].definition.compensation is not None
         question = replace(question, proposed=False, agent=question.agent if brought else None)
@@ -408,7 +411,7 @@ def agent_of(state: State, scope: Scope) -> Agent | None:
 
 
 def agents_of(state: State, scope: Scope) -> list[Agent]:
-    """The agents that a scope is of, the innermost first: who has proposed it, and who handed over to them."""
+    """The agents that a scope is of, the innermost first: who proposed it, and who handed over to them."""
     if scope.compensates:
         scope = state.scope_of(state.tasks[scope.compensates])
     digests = dict.fromkeys(each.agent_digest for each in outwards(state, scope))
