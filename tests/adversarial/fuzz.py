@@ -261,13 +261,8 @@ HARMLESS: tuple[Any, ...] = (
 @cache
 def corpus() -> list[Any]:
     """The hostile proposals that are not too large."""
-    found = []
-    for family in families():
-        for case in family.cases:
-            for step in case.course():
-                if isinstance(step.turn, dict) and len(marshal.dumps(step.turn)) < 4000:
-                    found.append(step.turn)
-    return found
+    steps = (step for family in families() for case in family.cases for step in case.course())
+    return [s.turn for s in steps if isinstance(s.turn, dict) and len(marshal.dumps(s.turn)) < 4000]
 
 
 def a_scalar(rnd: Random) -> Any:
