@@ -6,7 +6,6 @@ import json
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -191,19 +190,10 @@ class Pod:
         return report
 
 
-def _with_token(admin: Kubectl, token: str, path: Path) -> Kubectl:
-    """The same API server, known by a token alone."""
-    config = admin.json("config", "view", "--raw", "--flatten")
-    for user in config["users"]:
-        user["user"] = {"token": token}
-    path.write_text(json.dumps(config))
-    return Kubectl(str(path))
-
-
 @pytest.fixture(scope="module")
-def pod(env: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pod]:
+def pod(env: Environment) -> Iterator[Pod]:
     """A pod that no node takes, its bound token, and a token of the same account that is bound to nothing."""
-    name, folder = "ow-0123456789-7-abcde", tmp_path_factory.mktemp("tokens")
+    name = "ow-0123456789-7-abcde"
     spec = {
         "serviceAccountName": "openworld-task",
         "nodeSelector": {"example.com/none": "here"},
@@ -219,12 +209,7 @@ def pod(env: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         return env.kubectl("-n", NAMESPACE, "create", "token", "openworld-task", *more).stdout.strip()
 
     bound = token("--bound-object-kind=Pod", f"--bound-object-name={name}", f"--bound-object-uid={uid}")
-    yield Pod(
-        name,
-        uid,
-        _with_token(env.kubectl, bound, folder / "bound"),
-        _with_token(env.kubectl, token(), folder / "unbound"),
-    )
+    yield Pod(name, uid, env.kubectl.with_token(bound), env.kubectl.with_token(token()))
     env.kubectl("-n", NAMESPACE, "delete", "pod", name, "--now")
 
 

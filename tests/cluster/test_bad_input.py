@@ -81,7 +81,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "out-of-memory": ({"tasks": [{"ref": "x", "type": "hungry"}]}, "memory"),
     "unpulled": ({"tasks": [{"ref": "x", "type": "unpulled"}]}, "registry.invalid/no/such:1"),
     "never-pulled": ({"tasks": [{"ref": "x", "type": "never"}]}, "localhost/no-such-image:1"),
-    "two-megabytes": ({"tasks": [{"ref": "x", "type": "large"}]}, "a TaskResult holds at most 262,144"),
+    "two-megabytes": ({"tasks": [{"ref": "x", "type": "large"}]}, "a TaskResult holds at most 1,000,000"),
     "silent-worker": ({"tasks": [{"ref": "x", "type": "silent"}]}, "report"),
     "missing-policy": ({"tasks": [{"ref": "x", "type": "fine"}], "policyRef": {"name": "gone"}}, "Policy 'gone'"),
     "missing-agent": (

@@ -77,9 +77,13 @@ def test_a_wrong_value_is_refused_by_name(value: str, named: str) -> None:
 def test_rights_are_bound_in_the_named_namespaces_alone() -> None:
     bindings = of_kind(rendered("namespaces={one,two}"), "RoleBinding")
     assert sorted((b["metadata"]["namespace"], b["metadata"]["name"]) for b in bindings) == [
-        (namespace, name)
-        for namespace in ("one", "two")
-        for name in ("openworld-agent", "openworld-operator", "openworld-task")
+        *(("one", name) for name in ("openworld-agent", "openworld-operator", "openworld-task")),
+        ("openworld-system", "openworld-mandatory"),
+        *(("two", name) for name in ("openworld-agent", "openworld-operator", "openworld-task")),
+    ]
+    (mandatory,) = [r for r in of_kind(rendered(), "Role") if r["metadata"]["name"] == "openworld-mandatory"]
+    assert mandatory["rules"] == [
+        {"apiGroups": ["openworld.dev"], "resources": ["policies"], "verbs": ["list"]}
     ]
     own = of_kind(rendered(), "RoleBinding")
     assert {b["metadata"]["namespace"] for b in own} == {"openworld-system"}
@@ -220,13 +224,15 @@ def as_row(rule: dict[str, Any]) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("heading", "roles"),
     [
-        ("The operator", ["openworld-operator-cluster", "openworld-operator"]),
+        ("The operator", ["openworld-operator-cluster", "openworld-operator", "openworld-mandatory"]),
         ("A task's pod", ["openworld-reporter"]),
     ],
 )
 def test_the_page_has_each_right_with_its_reason_and_no_other(heading: str, roles: list[str]) -> None:
     rows = [row for row in page_rows(PAGE.read_text(), heading) if len(row) == 3 and row[0] != "resource"]
-    granted = {role["metadata"]["name"]: role["rules"] for role in of_kind(rendered(), "ClusterRole")}
+    objects = rendered()
+    all_roles = [*of_kind(objects, "ClusterRole"), *of_kind(objects, "Role")]
+    granted = {role["metadata"]["name"]: role["rules"] for role in all_roles}
     assert [(row[0], row[1]) for row in rows] == [as_row(rule) for name in roles for rule in granted[name]]
     assert all(reason for _, _, reason in rows)
 

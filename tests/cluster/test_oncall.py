@@ -91,7 +91,7 @@ def test_the_story_from_alert_to_rollback_stands_in_one_record(env: Environment)
         ("NeedsApproval", "own-service"),
         ("Denied", "no-deletes"),
     ]
-    assert judged["rules"]["no-deletes"]["message"] == judged["items"][1]["reason"]
+    assert judged["rules"]["oncall/no-deletes"]["message"] == judged["items"][1]["reason"]
     assert by_type["ApprovalGiven"]["by"] == "bob@example.com"
     assert by_type["ApprovalGiven"]["itemDigest"] == by_type["ApprovalRequested"]["itemDigest"]
     third = [e for e in events if e["type"] == "TurnStarted"][2]

@@ -245,7 +245,7 @@ def test_a_child_that_is_retried_revives_its_parent(operations: Environment) -> 
     assert attempts(child) == [("a", "0"), ("a", "1")]
     events(
         parent, ExecutionStarted=1, TaskScheduled=1, TaskStarted=1, TaskFailed=1, ExecutionFailed=1,
-        ExecutionRetried=1, TaskCompleted=1, ExecutionCompleted=1,
+        ExecutionRetried=1, TaskCompleted=1, ExecutionCompleted=1, BudgetReserved=1, BudgetReturned=2,
     )  # fmt: skip
     events(
         child, ExecutionStarted=1, TaskScheduled=1, TaskStarted=2, TaskFailed=1, ExecutionFailed=1,

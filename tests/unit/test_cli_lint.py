@@ -150,6 +150,16 @@ def test_unknown_tool(folder: Folder) -> None:
     ]
 
 
+def test_a_tool_that_an_mcp_server_may_have_is_not_called_unknown(folder: Folder) -> None:
+    server = "\n  mcpServers: [{name: docs, url: 'https://docs.example/mcp'}]\n"
+    rules = POLICY.replace("tools: [look]", "tools: [search]")
+    catalog = CATALOG.rstrip("\n") + server
+    folder.write(catalog=catalog, policy=rules, w=workflow("{ref: a, type: search, input: {q: x}}"))
+    assert folder.findings("--strict") == []
+    folder.write(catalog=catalog.replace("https:", "ftp:"))
+    assert "spec.mcpServers[0].url: 'ftp://docs.example/mcp' must begin with" in folder.findings()[0]
+
+
 def test_unknown_tool_in_the_long_form_and_nested(folder: Folder) -> None:
     inner = "{name: lok, taskReferenceName: b}"
     folder.write(

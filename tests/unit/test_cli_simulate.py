@@ -236,3 +236,19 @@ def test_a_mocked_person_answers_for_a_group(tmp_path: Path) -> None:
     assert simulate(tmp_path, mock={"signals": [signal]}).exit_code == 0
     refused = simulate(tmp_path, mock={"signals": [{**signal, "group": "interns"}]})
     assert refused.exit_code != 0
+
+
+def test_a_policy_that_is_labelled_mandatory_binds_the_simulated_run(tmp_path: Path) -> None:
+    write(tmp_path, {"ref": "fix", "type": "fix"})
+    rules = [{"name": "no", "decision": "Deny", "match": {"tools": ["fix"]}, "message": "frozen"}]
+    guard = {
+        "apiVersion": "openworld.dev/v1alpha1",
+        "kind": "Policy",
+        "metadata": {"name": "guard", "labels": {"openworld.dev/mandatory": ""}},
+        "spec": {"scope": "All", "rules": rules},
+    }
+    flow = tmp_path / "flow.yaml"
+    flow.write_text(flow.read_text() + "\n---\n" + yaml.safe_dump(guard))
+    done = simulate(tmp_path)
+    assert done.exit_code != 0
+    assert "Denied (policy, no): frozen" in done.output

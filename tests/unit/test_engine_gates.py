@@ -2,11 +2,15 @@
 
 from typing import Any
 
+import pytest
+
 from openworld.api import Phase
 from openworld.engine.desire import desired
 from tests.support.governance import rule
 from tests.support.world import World, world
 from tests.unit.test_engine_agent import agent_world, propose
+
+UNDO = "triage__1__rollback"
 
 
 def test_a_gate_on_the_size_of_a_proposal_holds() -> None:
@@ -22,6 +26,38 @@ def test_a_gate_on_a_ref_holds() -> None:
     w = agent_world({"rules": rules})
     propose(w, {"type": "look", "ref": "x"})
     assert w.jobs == {}
+
+
+@pytest.mark.parametrize("kind", ["Approve", "Reject"])
+@pytest.mark.parametrize("before_the_end_ms", [None, 999, 0, -1000])
+def test_a_decision_after_the_time_out_counts_for_nothing_though_it_is_read_before_the_clock(
+    kind: str, before_the_end_ms: int | None
+) -> None:
+    """The operator was away: what was sent meanwhile is read first. Times of sending are cut to the second."""
+    w = agent_world()
+    propose(w, {"type": "rollback", "input": {"service": "checkout"}})
+    gate = w.task(UNDO).gate
+    assert gate is not None
+    w.now_ms = gate.expires_at_ms
+    sent = None if before_the_end_ms is None else gate.expires_at_ms - before_the_end_ms
+    w.signal(kind, ref=UNDO, tool=gate.tool, item_digest=gate.digest, sent_at_ms=sent)
+    assert w.of_type("ApprovalGiven") == w.of_type("ApprovalRefused") == []
+    assert w.of_type("FactRefused")[0]["reason"].startswith(f"the time for a decision on {UNDO} was over at ")
+    assert [event["ref"] for event in w.of_type("ApprovalExpired")] == [UNDO]
+    assert w.jobs.keys() == {"triage"}
+
+
+def test_a_decision_that_was_sent_in_time_counts_though_it_is_read_late() -> None:
+    w = agent_world()
+    propose(w, {"type": "rollback", "input": {"service": "checkout"}})
+    gate = w.task(UNDO).gate
+    assert gate is not None
+    w.now_ms = gate.expires_at_ms + 60_000
+    w.signal(
+        "Approve", ref=UNDO, tool=gate.tool, item_digest=gate.digest, sent_at_ms=gate.expires_at_ms - 1000
+    )
+    assert w.of_type("ApprovalExpired") == []
+    assert w.jobs.keys() == {UNDO}
 
 
 def asked(**human: Any) -> World:

@@ -391,7 +391,8 @@ def test_a_malformed_report_is_a_terminal_failure_that_names_the_field() -> None
 
 def signal(**spec: Any) -> dict[str, Any]:
     given = {"execution": "run-1", "executionUID": UID, "type": "Pause", "by": "bob@example.com"}
-    return {"metadata": {"name": "pause-1", "uid": "signal-1"}, "spec": given | spec}
+    metadata = {"name": "pause-1", "uid": "signal-1", "creationTimestamp": "1970-01-01T00:00:05Z"}
+    return {"metadata": metadata, "spec": given | spec}
 
 
 def test_a_signal_is_a_fact_with_its_sender() -> None:
@@ -406,6 +407,7 @@ def test_a_signal_is_a_fact_with_its_sender() -> None:
         tool="rollback",
         item_digest="sha256:0",
         name="pause-1",
+        sent_at_ms=5000,
     )
 
 

@@ -69,6 +69,11 @@ def ask(server: Server, question: Callable[[Client], Awaitable[Any]]) -> Any:
     return asyncio.run(story())
 
 
+def test_a_name_is_one_part_of_a_path_whatever_is_in_it() -> None:
+    path = "/api/v1/namespaces/team%2F..%2Fother/pods/..%2F%3Fx%23y/a%2Fb"
+    assert PODS.path("team/../other", "../?x#y", "a/b") == path
+
+
 def test_a_list_is_read_page_by_page_with_its_selectors() -> None:
     server = Server(
         (200, {"items": [{"n": 1}], "metadata": {"resourceVersion": "9", "continue": "next page"}}),

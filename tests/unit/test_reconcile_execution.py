@@ -20,6 +20,7 @@ from openworld.engine.needs import NeedScript, ScriptAnswer
 from openworld.kube import Forbidden, TooLarge, Unavailable
 from openworld.kube.errors import from_response
 from openworld.kube.resources import (
+    AGENTS,
     CONFIG_MAPS,
     EVENTS,
     EXECUTIONS,
@@ -510,6 +511,21 @@ def refuse(status: int, reason: str) -> Callable[[Request], None]:
         raise from_response(status, {"reason": reason, "message": "no such thing"}, request.path)
 
     return hook
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../../other/agents/theirs", "other/theirs", "..", ".", "?limit=1", "x y", "X", "x#y", "%2e%2e/x"],
+)
+def test_a_name_from_data_never_becomes_a_path_and_stops_nothing(name: str) -> None:
+    bench = Bench().workflow({"ref": "ask", "type": "AGENT", "input": {"agent": "${workflow.input.agent}"}})
+    bench.api.put(AGENTS, "other", "theirs", spec={"model": {}})
+    spec = {"workflowRef": {"name": "main"}, "requestedBy": "alice@example.com", "input": {"agent": name}}
+    bench.api.put(EXECUTIONS, "team", "run-1", spec=spec)
+    bench.go()
+    assert bench.run["status"]["phase"] == "Failed"
+    assert f"Agent {name!r} does not exist in the namespace team" in bench.run["status"]["reason"]
+    assert not [asked.path for asked in bench.api.requests if "/agents/" in asked.path]
 
 
 def test_a_job_that_the_api_server_refuses_ends_its_attempt_and_nothing_else() -> None:

@@ -12,18 +12,26 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
+from mcp_types import ToolAnnotations
+from pydantic import TypeAdapter
 
+from openworld.api.meta import DnsName
+from openworld.controller import names
 from openworld_worker import builtin
+from openworld_worker.assignment import DISCOVERY
 from openworld_worker.mcp_tools import MOST_PAGES
 from openworld_worker.mcp_wire import Wire
-from openworld_worker.report import RESULT_LIMIT, Outcome, Status
+from openworld_worker.report import RESULT_LIMIT, Outcome, Status, label_value
+from tests.unit.api_double import Answer, ApiDouble
 from tests.unit.test_worker_builtin import Asked, Said, Service, as_json, serving
+from tests.unit.test_worker_report import environment
 
 KEY = "key-1"
 Lie = Callable[[dict[str, Any]], Said]
@@ -400,3 +408,87 @@ def test_a_request_over_http_does_not_wait_for_the_libraries_of_others() -> None
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
     assert loaded.isdisjoint({"mcp", "mcp_types", "httpx2", "pydantic", "anyio", "asyncio"})
     assert "openworld_worker.completion" not in done.stdout.split()
+
+
+# As a catalog's server: where it is and what it wants comes from the command, never from the input.
+
+
+def of_catalog(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tool: str,
+    url: str,
+    *more: str,
+    given: dict[str, Any] | None = None,
+    variable: str = "MCP_SECRET_0",
+    execution: str = "run-1",
+) -> dict[str, Any]:
+    """What the container of a catalog's tool reports."""
+    task = tmp_path / "task.json"
+    task.write_text(json.dumps({"input": given or {}}))
+    header = {"name": "Authorization", "prefix": "dark ", "variable": variable}
+    said = json.dumps({"url": url, "headers": [header]})
+    environ = environment(
+        TASK_FILE=str(task), REPORT="TaskResult", DEADLINE="2999-01-01T00:00:00Z", EXECUTION=execution
+    )
+    with ApiDouble(tmp_path, lambda _asked: Answer(201)) as double:
+        monkeypatch.setattr("openworld_worker.runner.in_cluster", lambda _environ: double.server)
+        builtin.main([tool, f"--server={said}", *more], environ | {"MCP_SECRET_0": "blue-as-the-sea"})
+    (report,) = double.asked
+    return dict(report.body)
+
+
+def test_a_tool_of_a_catalog_takes_the_whole_input_as_arguments(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = of_catalog(tmp_path, monkeypatch, "mcp", server, "--method=add", given={"a": 1, "b": 2})
+    assert report["spec"]["output"]["content"][0]["parsed"] == "3"
+    evil = {"a": 1, "b": 2, "mcpServer": "http://127.0.0.1:1/", "headers": {}, "method": "fail"}
+    report = of_catalog(tmp_path, monkeypatch, "mcp", server, "--method=add", given=evil)
+    assert report["spec"]["output"]["content"][0]["parsed"] == "3"
+
+
+def test_a_header_is_what_stands_before_the_secret_and_the_secret_which_no_report_holds(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = of_catalog(tmp_path, monkeypatch, "mcp", server, "--method=headers")
+    assert "dark ***" in json.dumps(report["spec"]["output"])
+    assert "blue-as-the-sea" not in json.dumps(report)
+
+
+def test_a_header_without_its_variable_is_a_failure_that_names_both(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = of_catalog(tmp_path, monkeypatch, "mcp", server, "--method=add", variable="MCP_SECRET_1")
+    assert report["spec"]["reason"] == "the variable MCP_SECRET_1 of the header Authorization is not set"
+    assert report["spec"]["status"] == "FailedWithTerminalError"
+
+
+def test_a_discovery_lists_tools_with_hints_and_its_report_is_collected_with_its_pod(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mcp = MCPServer("hints")
+    hints = ToolAnnotations(read_only_hint=True, destructive_hint=False)
+
+    @mcp.tool(annotations=hints)
+    def look() -> str:
+        return ""
+
+    @mcp.tool()
+    def drop() -> str:
+        return ""
+
+    with running(mcp) as url:
+        report = of_catalog(tmp_path, monkeypatch, "discover-mcp-tools", url, execution=DISCOVERY)
+    look_said, drop_said = report["spec"]["output"]["tools"]
+    assert look_said["annotations"] == {"readOnlyHint": True, "destructiveHint": False}
+    assert (drop_said["name"], drop_said["annotations"]) == ("drop", {})
+    assert report["metadata"]["ownerReferences"] == [
+        {"apiVersion": "v1", "kind": "Pod", "name": "pod-1", "uid": "pod-uid"}
+    ]
+
+
+def test_operator_and_worker_mean_the_same_by_a_discovery() -> None:
+    assert names.DISCOVERY == DISCOVERY
+    assert TypeAdapter(DnsName).validate_python(DISCOVERY) == DISCOVERY
+    assert names.label_value(DISCOVERY) == label_value(DISCOVERY) == DISCOVERY

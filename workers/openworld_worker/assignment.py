@@ -17,6 +17,8 @@ from .errors import ContractError
 from .wire import JsonObject
 
 DEFAULT_TASK_FILE = "/openworld/task.json"
+#: What stands in the place of an execution when a catalog's MCP server is asked for its tools.
+DISCOVERY = "catalog..discovery"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ need is imported by those alone, for a request should not wait for the libraries
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import threading
@@ -21,13 +22,13 @@ from urllib.parse import urljoin, urlsplit
 
 from .answers import REDIRECTS, strict_json, text_of, told
 from .assignment import Identity, read_task
-from .errors import WorkerError
+from .errors import ContractError, WorkerError
 from .exchange import NoAnswerError, NotSentError, Request, Response, exchange
 from .report import RESULT_LIMIT, Outcome, Reporter, Status, failed, stored_size
 from .runner import Stopped, run_attempt, stopping
 from .wire import JsonObject, clip, encode
 
-_VARIABLES = "OPENWORLD_SECRET_"
+_VARIABLES = ("OPENWORLD_SECRET_", "MCP_SECRET_")
 READS = ("GET", "HEAD", "OPTIONS")
 EVENT_TYPE = "application/cloudevents+json; charset=UTF-8"
 MOST_REDIRECTS = 5
@@ -38,7 +39,7 @@ _SHORTEST_SECRET = 4
 _KEPT_OF_A_FAILURE = 16 * 1024
 _UNKNOWN = "OutcomeUnknown: "
 #: Tools that may be run again when nobody knows what they did.
-_SAFE = ("event", "llm-chat-complete", "list-mcp-tools")
+_SAFE = ("event", "llm-chat-complete", "list-mcp-tools", "discover-mcp-tools")
 #: Nothing is waited for longer: not every platform's clocks go as far as a deadline may.
 _A_DAY = 86_400.0
 
@@ -58,16 +59,21 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os
     parser = argparse.ArgumentParser(prog="python -m openworld_worker.builtin", description=__doc__)
     parser.add_argument("tool", choices=sorted(_TOOLS))
     parser.add_argument("--repeatable", action="store_true", help="an unknown outcome may be tried again")
+    parser.add_argument("--server", help="a catalog's MCP server: its URL, and which variables hold headers")
+    parser.add_argument("--method", help="the tool of that server")
     given = parser.parse_args(arguments)
 
     def attempt(me: Identity, _reporter: Reporter, _cancelled: threading.Event) -> Outcome:
         try:
             task = read_task(me.task_file)
+            asked = task["input"]
+            if given.server is not None:
+                asked = _of_catalog(given.server, given.method, asked, environ)
         except WorkerError as error:
             return failed(str(error), terminal=True)
         seconds = (me.deadline - datetime.now(UTC)).total_seconds()
         outcome = call(
-            given.tool, task["input"], key=me.idempotency_key, repeatable=given.repeatable, seconds=seconds
+            given.tool, asked, key=me.idempotency_key, repeatable=given.repeatable, seconds=seconds
         )
         return _without(outcome, [value for name, value in environ.items() if name.startswith(_VARIABLES)])
 
@@ -145,13 +151,40 @@ def _call_mcp_tool(given: JsonObject, attempt: Attempt) -> Outcome:
     return call_tool(given, attempt.key, attempt.seconds)
 
 
+def _discover_mcp_tools(given: JsonObject, attempt: Attempt) -> Outcome:
+    from .mcp_tools import discover_tools
+
+    return discover_tools(given, attempt.seconds)
+
+
 _TOOLS: Mapping[str, Callable[[JsonObject, Attempt], Outcome]] = {
     "http": _http,
     "event": _event,
     "llm-chat-complete": _llm_chat_complete,
     "list-mcp-tools": _list_mcp_tools,
     "call-mcp-tool": _call_mcp_tool,
+    "mcp": _call_mcp_tool,
+    "discover-mcp-tools": _discover_mcp_tools,
 }
+
+
+def _of_catalog(
+    server: str, method: str | None, arguments: JsonObject, environ: Mapping[str, str]
+) -> JsonObject:
+    """The call of a tool of a catalog's server: all but its arguments is the catalog's.
+
+    Raises:
+        ContractError: The variable of a header is not set.
+    """
+    said = json.loads(server)
+    headers = {}
+    for header in said["headers"]:
+        variable, name = header["variable"], header["name"]
+        if variable not in environ:
+            raise ContractError(f"the variable {variable} of the header {name} is not set")
+        headers[name] = header["prefix"] + environ[variable]
+    call = {"mcpServer": said["url"], "headers": headers}
+    return call if method is None else call | {"method": method, "arguments": arguments}
 
 
 def _without(outcome: Outcome, secrets: list[str]) -> Outcome:

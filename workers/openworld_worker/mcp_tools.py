@@ -46,13 +46,22 @@ def list_tools(given: JsonObject, seconds: float) -> Outcome:
         NoAnswerError: No whole answer came.
     """
 
+    return _listed(given, seconds, _tool)
+
+
+def discover_tools(given: JsonObject, seconds: float) -> Outcome:
+    """All tools of a server with what it says of their effects; as `list_tools`."""
+    return _listed(given, seconds, _tool_with_hints)
+
+
+def _listed(given: JsonObject, seconds: float, form: Callable[[types.Tool], JsonObject]) -> Outcome:
     async def ask(client: Client, _wire: Wire) -> list[JsonObject]:
         tools: list[JsonObject] = []
         seen: set[str] = set()
         cursor: str | None = None
         for _ in range(MOST_PAGES):
             page = await client.session.list_tools(params=types.PaginatedRequestParams(cursor=cursor))
-            tools += map(_tool, page.tools)
+            tools += map(form, page.tools)
             cursor = page.next_cursor
             if not cursor:
                 return tools
@@ -180,6 +189,12 @@ def _too_large(shown: str) -> str:
 def _tool(tool: types.Tool) -> JsonObject:
     """A tool in Conductor's form (ToolInfo)."""
     return {"name": tool.name, "description": tool.description, "inputSchema": tool.input_schema}
+
+
+def _tool_with_hints(tool: types.Tool) -> JsonObject:
+    said = tool.annotations
+    hints = {} if said is None else said.model_dump(by_alias=True, mode="json", exclude_none=True)
+    return _tool(tool) | {"annotations": hints}
 
 
 def _content(item: Any) -> JsonObject:

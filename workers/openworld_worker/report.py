@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .apiserver import ApiServer, RefusedError, UnreachableError
-from .assignment import Identity
+from .assignment import DISCOVERY, Identity
 from .errors import ReportError
 from .wire import JsonObject, clip, encode
 
@@ -168,14 +168,7 @@ class TaskResultReporter:
                 "name": me.pod_name + suffix,
                 "namespace": me.namespace,
                 "labels": {"openworld.dev/execution": label_value(me.execution), "openworld.dev/seq": me.seq},
-                "ownerReferences": [  # with the Execution its reports are collected
-                    {
-                        "apiVersion": API_VERSION,
-                        "kind": "Execution",
-                        "name": me.execution,
-                        "uid": me.execution_uid,
-                    }
-                ],
+                "ownerReferences": [_owner(me)],
             },
             "spec": {"execution": me.execution, "ref": me.ref, "attempt": me.attempt, "podUID": me.pod_uid}
             | spec,
@@ -204,6 +197,13 @@ class TerminationMessageReporter:
         except OSError as error:
             raise ReportError(f"the termination message {self.path} cannot be written: {error}") from error
         return outcome.status.exit_code
+
+
+def _owner(me: Identity) -> JsonObject:
+    """With what a report is collected: its Execution, or its own pod when there is none."""
+    if me.execution == DISCOVERY:
+        return {"apiVersion": "v1", "kind": "Pod", "name": me.pod_name, "uid": me.pod_uid}
+    return {"apiVersion": API_VERSION, "kind": "Execution", "name": me.execution, "uid": me.execution_uid}
 
 
 def label_value(text: str) -> str:

@@ -1,14 +1,16 @@
 """The custom resources as typed models: the spec and status of each kind."""
 
 from .agent import Agent, AgentStatus
+from .effect import Effect
 from .execution import Execution, ExecutionStatus, Grant, Phase, TaskStatus
 from .ledgersegment import LedgerSegment
 from .limit import Limit
+from .mcpserver import McpServer, McpServerStatus
 from .meta import API_VERSION, GROUP, VERSION, Condition, Json, JsonObject, Strict
 from .policy import Policy, PolicyStatus
 from .signal import Signal, SignalStatus, SignalType
 from .taskresult import ReportStatus, TaskResult
-from .toolcatalog import Effect, Tool, ToolCatalog, ToolCatalogStatus
+from .toolcatalog import Tool, ToolCatalog, ToolCatalogStatus
 from .workflow import Task, TaskType, Workflow, WorkflowStatus
 
 __all__ = [
@@ -26,6 +28,8 @@ __all__ = [
     "JsonObject",
     "LedgerSegment",
     "Limit",
+    "McpServer",
+    "McpServerStatus",
     "Phase",
     "Policy",
     "PolicyStatus",

@@ -10,8 +10,8 @@ from enum import StrEnum
 
 from pydantic import Field, field_validator, model_validator
 
+from .effect import Effect
 from .meta import GROUP, Condition, Dollars, HostPattern, SomeSeconds, Strict, ToolName
-from .toolcatalog import Effect
 from .workflow import TaskType
 
 #: The label of a policy that binds every execution, whether its workflow names it or not.

@@ -10,16 +10,13 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from .effect import Effect
+from .mcpserver import DriftedTool, McpServer, McpServerStatus
 from .meta import Condition, DnsName, JsonObject, Seconds, SomeSeconds, Strict, ToolName
 from .workflow import Compensation, Retry, Timeouts
 
-
-class Effect(StrEnum):
-    """What a tool does to the world; policies match on it."""
-
-    READ = "Read"
-    WRITE = "Write"
-    DESTRUCTIVE = "Destructive"
+#: Stands for the operator's worker image, which no record should depend on.
+BUILT_IN_IMAGE = "openworld.dev/builtin"
 
 
 class ReportChannel(StrEnum):
@@ -141,6 +138,11 @@ class ToolCatalog(Strict):
     """A list of tools under one owner."""
 
     tools: list[Tool] = Field(default_factory=list, max_length=256, description="The tools.")
+    mcp_servers: list[McpServer] = Field(
+        default_factory=list,
+        max_length=16,
+        description="MCP servers whose tools belong to the catalog too, once they are discovered and pinned.",
+    )
 
 
 class ToolStatus(Strict):
@@ -148,14 +150,28 @@ class ToolStatus(Strict):
 
     name: str = Field(description="Name of the tool.")
     digest: str = Field(description="SHA-256 of its canonical definition.")
+    source: str = Field(default="spec", description="The MCP server that it is of, or `spec`.")
 
 
 class ToolCatalogStatus(Strict):
     """What the operator says of a catalog."""
 
-    conditions: list[Condition] = Field(default_factory=list, description="Valid: its tools can be run.")
+    conditions: list[Condition] = Field(
+        default_factory=list,
+        description="Valid: its tools can be run. Discovered: its MCP servers offer what is pinned.",
+    )
     observed_generation: int = Field(
         default=0, description="The metadata.generation that this status is about."
     )
-    digest: str = Field(default="", description="SHA-256 of the canonical spec.")
+    digest: str = Field(
+        default="",
+        description="SHA-256 of the canonical spec; with MCP servers, of it and of their tools as pinned.",
+    )
     tools: list[ToolStatus] = Field(default_factory=list, description="The accepted tools.")
+    drifted: list[DriftedTool] = Field(
+        default_factory=list, description="Tools that are denied until a person accepts their change."
+    )
+    mcp_servers: list[McpServerStatus] = Field(
+        default_factory=list, description="The MCP servers and what is pinned of each."
+    )
+    discoveries: int = Field(default=0, description="How many discoveries there have been.")

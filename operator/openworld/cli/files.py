@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from openworld.api import API_VERSION, JsonObject
+from openworld.api.policy import MANDATORY
 from openworld.engine.needs import Definition, DefinitionKind
 
 from .documents import Dialect, Document, UnreadableError, documents
@@ -74,3 +75,9 @@ def define(put: Put, found: Iterable[Document]) -> Iterator[tuple[DefinitionKind
         if problem:
             raise CliError(f"{document.file}:{document.line()}: {problem}")
         yield DefinitionKind(kind), name, document
+
+
+def is_mandatory(kind: DefinitionKind, document: Document) -> bool:
+    """Whether a definition is a Policy that binds every run, by its label."""
+    labels = document.at("metadata.labels")
+    return kind is DefinitionKind.POLICY and isinstance(labels, dict) and MANDATORY in labels

@@ -19,6 +19,7 @@ from openworld.kube.nesting import read_deep_json
 from . import logs
 from .admission import AdmissionGuard
 from .definitions import DefinitionKey, DefinitionReconciler
+from .discovery import Discoverer
 from .handlers import Watcher, build_registry, build_settings
 from .queue import WorkQueue
 from .readiness import serve_readiness
@@ -51,11 +52,14 @@ async def run(settings: Settings, access: Access) -> None:
             expected=(ApiError, SandboxUnavailable),
         )
         reconciler.queue = executions
+        discoverer = Discoverer(client, world, settings, guard)
+        defining = DefinitionReconciler(client, world, discoverer, is_closed=lambda: guard.is_closed)
         definitions: WorkQueue[DefinitionKey] = WorkQueue(
-            DefinitionReconciler(client, world).reconcile,
+            defining.reconcile,
             concurrency=_DEFINITION_WORKERS,
             expected=(ApiError,),
         )
+        defining.queue = definitions
         watcher = Watcher(world, executions, definitions)
         server = WebhookServer(settings.webhook_certificates) if settings.webhook_certificates else None
         problems: list[str] = ["the first read of the cluster is not done yet"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from openworld.api import GROUP, JsonObject
@@ -28,7 +29,14 @@ from openworld.engine.needs import (
 )
 from openworld.engine.validity import definition_of
 from openworld.kube import Client, NotFound, Resource
-from openworld.kube.resources import ACCESS_REVIEWS, AGENTS, POLICIES, TOOL_CATALOGS, WORKFLOWS
+from openworld.kube.resources import (
+    ACCESS_REVIEWS,
+    AGENTS,
+    POLICIES,
+    TOOL_CATALOGS,
+    WORKFLOWS,
+    is_name,
+)
 from openworld.language.versions import choose, version_in
 
 from .claims import Claims
@@ -108,12 +116,12 @@ class Answers:
         body = None
         if need.kind is not DefinitionKind.POLICY:
             body = self._world.store_of(resource).get(ObjectKey(namespace, need.name))
-        if body is None:
-            try:
+        if body is None and is_name(need.name):
+            with suppress(NotFound):
                 body = await self._client.get(resource, namespace, need.name)
-            except NotFound:
-                problem = f"{need.kind.value} {need.name!r} does not exist in the namespace {namespace}"
-                return Definition(need.name, None, problem=problem, missing=True)
+        if body is None:
+            problem = f"{need.kind.value} {need.name!r} does not exist in the namespace {namespace}"
+            return Definition(need.name, None, problem=problem, missing=True)
         return _defined(need.kind, body)
 
     async def _mandatory(self, namespace: str) -> Mandatory:
@@ -158,7 +166,7 @@ class Answers:
 
 
 def _defined(kind: DefinitionKind, body: JsonObject) -> Definition:
-    found = definition_of(kind.value, body["metadata"]["name"], body.get("spec") or {})
+    found = definition_of(kind.value, body["metadata"]["name"], body.get("spec") or {}, body.get("status"))
     committer = annotations_of(body).get(COMMITTER)
     return found if not committer else replace(found, committer=committer[:253])
 

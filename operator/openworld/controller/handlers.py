@@ -13,13 +13,13 @@ import kopf
 
 from openworld.api import JsonObject
 from openworld.kube import Access, Resource
-from openworld.kube.resources import JOBS, PODS, SIGNALS
+from openworld.kube.resources import JOBS, PODS, SIGNALS, TOOL_CATALOGS
 
 from . import names, webhook
 from .definitions import DefinitionKey
 from .queue import Urgency, WorkQueue
 from .stores import ObjectKey, key_of
-from .world import DEFINITIONS, OURS, WATCHED, World, affected_by
+from .world import DEFINITIONS, OURS, WATCHED, World, affected_by, catalog_key_of
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,10 @@ class Watcher:
         """Whoever an object is about wants work."""
         if resource in DEFINITIONS:
             self._definitions.add(DefinitionKey(resource, key_of(body)))
+            return
+        catalog = catalog_key_of(resource, body)
+        if catalog is not None:
+            self._definitions.add(DefinitionKey(TOOL_CATALOGS, catalog))
             return
         urgency = Urgency.PERSON if resource is SIGNALS else Urgency.NORMAL
         for key in affected_by(resource, body):

@@ -142,6 +142,7 @@ def read_signal(signal: JsonObject, *, execution_uid: str) -> Signaled | Refusal
         group=spec.group,
         payload=spec.payload,
         name=metadata["name"],
+        sent_at_ms=epoch_ms(metadata["creationTimestamp"]),
     )
 
 

@@ -34,7 +34,10 @@ _AGENT_COMMAND = ["python", "-m", "openworld_worker.agent"]
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The Execution that an object is created for."""
+    """The Execution that an object is created for, or the ToolCatalog whose MCP server is asked.
+
+    `object_name` is the name of the latter; `name` is then `names.DISCOVERY`.
+    """
 
     name: str
     namespace: str
@@ -43,6 +46,7 @@ class Owner:
     workflow_version: int = 1
     requested_by: str = ""
     service_account_name: str = "default"
+    object_name: str = ""
 
     @classmethod
     def of(cls, state: State) -> Owner:
@@ -59,6 +63,14 @@ class Owner:
 
     def reference(self) -> JsonObject:
         """The owner reference to it: what it owns is deleted with it."""
+        if self.object_name:
+            return {
+                "apiVersion": API_VERSION,
+                "kind": "ToolCatalog",
+                "name": self.object_name,
+                "uid": self.uid,
+                "controller": True,
+            }
         return {
             "apiVersion": API_VERSION,
             "kind": "Execution",

@@ -19,6 +19,8 @@ SEQ = f"{GROUP}/seq"
 REPORTS = f"{GROUP}/reports"
 SPEC_DIGEST = f"{GROUP}/spec-digest"
 TASK = f"{GROUP}/task"
+#: Stands where an execution's name does in what is about a catalog's MCP server. No object can be called so.
+DISCOVERY = "catalog..discovery"
 #: Set by the Job controller on the pods of a Job.
 JOB_UID = "batch.kubernetes.io/controller-uid"
 

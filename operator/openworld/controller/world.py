@@ -45,7 +45,15 @@ def execution_key_of(resource: Resource, body: JsonObject) -> ObjectKey | None:
         name = owner.get("name") if is_ours else None
     else:
         name = names.annotations_of(body).get(names.EXECUTION)
-    return ObjectKey(namespace, name) if name else None
+    return ObjectKey(namespace, name) if name and name != names.DISCOVERY else None
+
+
+def catalog_key_of(resource: Resource, body: JsonObject) -> ObjectKey | None:
+    """The ToolCatalog that a Job asks an MCP server for; None of any other object."""
+    owner = names.controller_of(body) if resource is JOBS else {}
+    if owner.get("kind") != "ToolCatalog" or not owner.get("apiVersion", "").startswith(f"{GROUP}/"):
+        return None
+    return ObjectKey(body["metadata"].get("namespace", ""), owner["name"])
 
 
 def parent_key_of(body: JsonObject) -> ObjectKey | None:

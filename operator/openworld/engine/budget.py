@@ -8,7 +8,6 @@ ended. So no nesting uses more than the outermost policy allows.
 from __future__ import annotations
 
 from openworld.api import Grant, JsonObject, TaskType
-from openworld.api.policy import Limits
 from openworld.governance import Amounts
 from openworld.governance.checks import limits as limits_check
 from openworld.ledger import EventType, epoch_ms, rfc3339
@@ -17,9 +16,9 @@ from .decide import Pass
 from .state import State, TaskState
 
 
-def allowed(state: State, limits: Limits | None = None) -> Amounts:
+def allowed(state: State) -> Amounts:
     """What this run may use in all: by the policies that bind it, and by its parent's grant."""
-    return limits_check.allowed(limits or state.limits, granted(state))
+    return limits_check.allowed(state.limits, granted(state))
 
 
 def used(state: State) -> Amounts:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from openworld.api import Effect, JsonObject, Task, TaskType, Tool
+from openworld.api.toolcatalog import BUILT_IN_IMAGE
 from openworld.language.canonical import digest
 from openworld.language.completions import completion_of
 from openworld.language.mcp import call_of, listing_of
@@ -16,8 +17,7 @@ from openworld.language.requests import READS, request_of
 
 from .state import State
 
-#: Stands for the operator's worker image, which no record should depend on.
-IMAGE = "openworld.dev/builtin"
+IMAGE = BUILT_IN_IMAGE
 _COMMAND = ("python", "-m", "openworld_worker.builtin")
 #: Tells the worker that a request of which nobody knows what it did may be sent again.
 REPEATABLE = "--repeatable"

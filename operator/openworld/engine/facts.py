@@ -72,7 +72,10 @@ class JobStarted:
 
 @dataclass(frozen=True, slots=True)
 class Signaled:
-    """A person or a system sent a Signal; admission has vouched for `by` and for their right."""
+    """A person or a system sent a Signal; admission has vouched for `by` and for their right.
+
+    `sent_at_ms` is when, to the second below; None: when it is consumed.
+    """
 
     id: str
     type: SignalType
@@ -83,6 +86,7 @@ class Signaled:
     group: str | None = None
     payload: JsonObject = field(default_factory=dict)
     name: str = ""
+    sent_at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

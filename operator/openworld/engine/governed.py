@@ -394,7 +394,7 @@ def catalogs(p: Pass, names: list[str]) -> tuple[CatalogSource, ...] | None:
         answer = p.ask(NeedDefinition(DefinitionKind.TOOL_CATALOG, name))
         if isinstance(answer, Definition):
             model = answer.model if isinstance(answer.model, ToolCatalog) else None
-            found.append(CatalogSource(name, answer.digest, model, answer.problem))
+            found.append(CatalogSource(name, answer.digest, model, answer.problem, answer.withheld))
     return tuple(found) if len(found) == len(names) else None
 
 

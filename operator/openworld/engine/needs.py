@@ -7,11 +7,12 @@ A look-up that fails (API server away) is no answer: the shell raises, and the p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from openworld.api import Agent, Policy, ToolCatalog, Workflow
 from openworld.api.meta import Json
+from openworld.governance import Withheld
 
 
 class DefinitionKind(StrEnum):
@@ -40,7 +41,8 @@ class NeedDefinition:
 class Definition:
     """A definition as it stands now; `model` is None when it is missing or invalid (`problem` says).
 
-    `committer` is whom its annotation names.
+    `committer` is whom its annotation names. The tools of a ToolCatalog are those of its MCP servers too, as
+    they are pinned; `withheld` are those that have drifted.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Definition:
     problem: str = ""
     missing: bool = False
     committer: str = ""
+    withheld: Mapping[str, Withheld] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from .state import Gate, TaskState
 from .tasks.human import may_not_answer, unfit
 
 _LONGEST_REASON = 2000
+_SECOND_MS = 1000
 
 
 def consume(p: Pass, fact: Signaled) -> None:
@@ -47,8 +48,6 @@ def _gate(p: Pass, fact: Signaled) -> tuple[TaskState, Gate] | str:
     gate = task.gate
     if gate is None or task.status is not TaskStatus.AWAITING_APPROVAL or not gate.is_open:
         return f"task {task.ref} does not wait for an approval; it is {task.status.value}"
-    if p.now_ms >= gate.expires_at_ms:
-        return f"task {task.ref} waited for an approval until {rfc3339(gate.expires_at_ms)}, and that is over"
     if fact.tool != gate.tool:
         return f"the signal is about {fact.tool!r}, the task waits for the approval of {gate.tool!r}"
     if fact.item_digest != gate.digest:
@@ -56,7 +55,14 @@ def _gate(p: Pass, fact: Signaled) -> tuple[TaskState, Gate] | str:
             "the signal approves another item than the one that waits (itemDigest differs); "
             "look at it again and decide on what is shown now"
         )
+    if p.now_ms >= gate.expires_at_ms and not _was_in_time(fact, gate):
+        return f"the time for a decision on {task.ref} was over at {rfc3339(gate.expires_at_ms)}"
     return task, gate
+
+
+def _was_in_time(fact: Signaled, gate: Gate) -> bool:
+    """Whether a decision that is read late was certainly sent before the gate expired."""
+    return fact.sent_at_ms is not None and fact.sent_at_ms + _SECOND_MS <= gate.expires_at_ms
 
 
 def _approve(p: Pass, fact: Signaled) -> str:

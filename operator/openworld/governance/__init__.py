@@ -2,7 +2,16 @@
 
 from .checks.catalog import find_tool
 from .judge import compile_problems, item_digest, judge, judge_task, tool_digest
-from .question import AgentSource, Amounts, CatalogSource, ExecutionFacts, PolicySource, Question, Spent
+from .question import (
+    AgentSource,
+    Amounts,
+    CatalogSource,
+    ExecutionFacts,
+    PolicySource,
+    Question,
+    Spent,
+    Withheld,
+)
 from .verdict import Check, Decision, Denial, ItemVerdict, Verdict, passed_access
 
 __all__ = [
@@ -18,6 +27,7 @@ __all__ = [
     "Question",
     "Spent",
     "Verdict",
+    "Withheld",
     "compile_problems",
     "find_tool",
     "item_digest",

@@ -9,13 +9,25 @@ from openworld.api import Agent, JsonObject, Policy, ToolCatalog
 
 
 @dataclass(frozen=True, slots=True)
+class Withheld:
+    """Why a tool is not to be had for now. `was_usable`: it was before, so its name is still its own."""
+
+    reason: str
+    was_usable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CatalogSource:
-    """A catalog as it stands now; `catalog` is None when it is missing or invalid."""
+    """A catalog as it stands now; `catalog` is None when it is missing or invalid.
+
+    Its tools are those of its MCP servers too; `withheld` are those that have drifted, by name.
+    """
 
     name: str
     digest: str
     catalog: ToolCatalog | None
     problem: str = ""
+    withheld: Mapping[str, Withheld] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from openworld.api import GROUP, VERSION
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+
+
+def is_name(text: str) -> bool:
+    """Whether an object of ours can have this name. What data names is asked for only when it can."""
+    return len(text) <= 253 and _NAME.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +34,8 @@ class Resource:
     def path(self, namespace: str | None = None, name: str = "", subresource: str = "") -> str:
         """The path of one object (`name`), of a namespace's list, or of the cluster's (no namespace)."""
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        scope = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
-        rest = "".join(f"/{part}" for part in (name, subresource) if part)
+        scope = f"/namespaces/{quote(namespace, safe='')}" if self.namespaced and namespace else ""
+        rest = "".join(f"/{quote(part, safe='')}" for part in (name, subresource) if part)
         return f"{root}{scope}/{self.plural}{rest}"
 
 

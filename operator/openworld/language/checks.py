@@ -13,10 +13,11 @@ from itertools import islice
 from openworld.api import Agent, Policy, Task, TaskType, ToolCatalog, Workflow
 from openworld.api.meta import Json
 from openworld.api.policy import Approval, RuleDecision
-from openworld.api.toolcatalog import EnvVar
+from openworld.api.toolcatalog import BUILT_IN_IMAGE, EnvVar
 from openworld.api.workflow import Compensation, TimeoutPolicy
 
 from .expressions import ExpressionError, Reference, find, references
+from .mcp_servers import mcp_server_findings
 from .reading import MAX_FINDINGS, Finding, InvalidResource, joined, read, suggestion, under
 from .schemas import check_schema
 from .secrets import is_secret, named_in
@@ -116,7 +117,10 @@ def check_catalog(catalog: ToolCatalog, path: str = "spec") -> list[Finding]:
         findings += _schema(f"{where}.outputSchema", tool.output_schema)
         findings += _compensation(f"{where}.compensation", tool.compensation)
         findings += _env(f"{where}.run.container.env", tool.run.container.env)
-    return findings
+        if tool.run.container.image == BUILT_IN_IMAGE:
+            message = f"{BUILT_IN_IMAGE} stands for the operator's own image; name another"
+            findings.append(Finding(f"{where}.run.container.image", message))
+    return [*findings, *mcp_server_findings(catalog.mcp_servers, joined(path, ["mcpServers"]))]
 
 
 def check_policy(policy: Policy, path: str = "spec") -> list[Finding]:

@@ -15,7 +15,7 @@ from .requests import OWN_HEADERS, Problem, Reading, header_texts
 LISTING_KEYS = ("mcpServer", "headers")
 CALL_KEYS = (*LISTING_KEYS, "method", "arguments")
 #: Headers that follow from the protocol.
-_OWN = (
+OWN = (
     *OWN_HEADERS,
     "accept",
     "content-type",
@@ -90,4 +90,4 @@ def _server(given: JsonObject, reading: Reading) -> Iterator[Problem]:
     elif message := reading.url(server):
         yield ("mcpServer",), message
     if given.get("headers") is not None:
-        yield from reading.headers(given["headers"], _OWN)
+        yield from reading.headers(given["headers"], OWN)

@@ -331,7 +331,7 @@ def _told(steps: Steps, message: str) -> str:
 
 
 def _squeezed(message: str) -> str:
-    """A message that begins with a value and ends with what is wrong with it: both, without all of the value."""
+    """A message that begins with a value and ends with what is wrong: not all of the value."""
     half = MAX_MESSAGE_CHARS // 2
     return message if len(message) <= MAX_MESSAGE_CHARS else f"{message[: half - 1]}…{message[-half:]}"
 

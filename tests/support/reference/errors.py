@@ -175,7 +175,7 @@ ALL = (*TASK_REASONS, *RUN_REASONS, *CONDITION_REASONS)
 CHECKS: dict[Check, str] = {
     Check.SHAPE: "the proposal makes sense, and names only what may be proposed and what its author was shown; "
     "`arguments`: the worker could not read a model's call, and says why",
-    Check.CATALOG: "`exists`: the tool is in one of the catalogs; `agent-tools`: the Agent may name it; `input-schema`: the input fits; "
+    Check.CATALOG: "`exists`: the tool is in one of the catalogs; `drifted`: its MCP server offers it as it was pinned; `agent-tools`: the Agent may name it; `input-schema`: the input fits; "
     "`retry`: no more retries than the catalog says",
     Check.POLICY: "the rule of the Policy that denies it, `default-deny` where none allows it, `policy-unusable` where the Policy is missing or not valid",
     Check.LIMITS: "the budget that it would exceed: `tasks`, `tasksPerProposal`, `depth`, `tokens`, `durationSeconds`",

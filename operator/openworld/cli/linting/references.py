@@ -104,6 +104,7 @@ class References:
                 complete = False
             elif isinstance(found.model, ToolCatalog):
                 tools |= {tool.name: tool for tool in found.model.tools}
+                complete = complete and not found.model.mcp_servers  # what they offer, only the cluster knows
             else:
                 complete = False
         return tools, complete
@@ -138,7 +139,7 @@ class References:
 
     def _policy(self, item: Object, policy: Policy) -> Iterator[Problem]:
         catalogs = [found.model for found in self._objects if isinstance(found.model, ToolCatalog)]
-        if not catalogs:
+        if not catalogs or any(catalog.mcp_servers for catalog in catalogs):
             return
         known = {tool.name for catalog in catalogs for tool in catalog.tools}
         for rule_index, rule in enumerate(policy.rules):

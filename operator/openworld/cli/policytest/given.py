@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openworld.api import Policy, Workflow
-from openworld.api.policy import MANDATORY
 from openworld.cli.documents import Dialect, Document
 from openworld.cli.errors import CliError
-from openworld.cli.files import define, documents_in
+from openworld.cli.files import define, documents_in, is_mandatory
 from openworld.engine.needs import Definition, DefinitionKind
 from openworld.language.reading import InvalidResource, read, suggestion
 from openworld.simulation import Bench, Definitions, MissingDefinitionError, PolicyCase
@@ -104,8 +103,7 @@ def given(paths: Iterable[Path]) -> Given:
         if first != where:
             raise CliError(f"{where}: {kind.value} {name!r} is defined already, at {first}")
         names[kind].append(name)
-        labels = document.at("metadata.labels")
-        if kind is DefinitionKind.POLICY and isinstance(labels, dict) and MANDATORY in labels:
+        if is_mandatory(kind, document):
             mandatory.append(name)
     if not names[DefinitionKind.POLICY]:
         raise CliError("there is no Policy in the files")

@@ -12,7 +12,7 @@ import click
 from openworld.api import JsonObject
 from openworld.cli.documents import Dialect, Document, UnreadableError, parse
 from openworld.cli.errors import CliError
-from openworld.cli.files import define, documents_in, read_text, write_text
+from openworld.cli.files import define, documents_in, is_mandatory, read_text, write_text
 from openworld.cli.output import JSON, TABLE, output_option
 from openworld.cli.sending import json_object
 from openworld.cli.session import Session, pass_session
@@ -83,8 +83,9 @@ def simulate(
 
     found = list(documents_in(paths))
     namespace = Namespace(env=env)
-    defined = define(namespace.define, found)
+    defined = list(define(namespace.define, found))
     workflows = [name for kind, name, _ in defined if kind is DefinitionKind.WORKFLOW]
+    namespace.mandatory += [name for kind, name, document in defined if is_mandatory(kind, document)]
     script = _with_agents_scripts(_script(mock), found)
     if not workflows:
         raise CliError("there is no Workflow in the files")

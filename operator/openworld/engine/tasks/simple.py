@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 
 from openworld.api import JsonObject
+from openworld.api.toolcatalog import BUILT_IN_IMAGE
 from openworld.api.workflow import Timeouts
 from openworld.engine.completing import complete_attempt
 from openworld.engine.decide import Pass
@@ -29,7 +30,7 @@ def idempotency_key(state: State, task: TaskState) -> str:
 
 
 class SimpleTask(TaskKind):
-    """A tool's container. `is_builtin`: the tool is the engine's own, and its image the operator's."""
+    """A tool's container. `is_builtin`: the tool is the engine's own, as an MCP server's are too."""
 
     is_builtin = False
 
@@ -64,7 +65,7 @@ class SimpleTask(TaskKind):
             idempotency_key=idempotency_key(state, task),
             deadline_seconds=_backstop_seconds(timeouts_of(state, task)),
             tool=tool,
-            builtin=self.is_builtin,
+            builtin=self.is_builtin or tool.run.container.image == BUILT_IN_IMAGE,
             earlier=task.earlier,
             secrets=tuple({**each, "path": self.job_path(each["path"])} for each in task.secrets),
         )

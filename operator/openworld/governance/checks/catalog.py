@@ -22,10 +22,14 @@ def find_tool(catalogs: tuple[CatalogSource, ...], name: str) -> Tool | str:
         for tool in source.catalog.tools
         if tool.name == name
     ]
-    if len(found) > 1:
-        return f"tool {name!r} is in more than one catalog: {', '.join(catalog for catalog, _ in found)}"
+    withheld = [(source.name, source.withheld[name]) for source in catalogs if name in source.withheld]
+    owners = [catalog for catalog, _ in found] + [catalog for catalog, why in withheld if why.was_usable]
+    if len(owners) > 1:
+        return f"tool {name!r} is in more than one catalog: {', '.join(owners)}"
     if found:
         return found[0][1]
+    if withheld:
+        return withheld[0][1].reason
     problems = [source.problem for source in catalogs if source.catalog is None]
     if problems:
         return f"tool {name!r} cannot be looked up: {'; '.join(problems)}"
@@ -45,7 +49,8 @@ def check(question: Question, item: Item) -> Denial | None:
     if agent is not None and not any(fnmatchcase(name, pattern) for pattern in agent.agent.tools):
         return Denial(Check.CATALOG, "agent-tools", f"agent {agent.name!r} may not use tool {name!r}")
     if item.tool is None:
-        return Denial(Check.CATALOG, "exists", str(find_tool(question.catalogs, name)))
+        rule = "drifted" if any(name in source.withheld for source in question.catalogs) else "exists"
+        return Denial(Check.CATALOG, rule, str(find_tool(question.catalogs, name)))
     wanted, allowed = item.task.retry_count, item.tool.retry.count
     if question.proposed and wanted is not None and wanted > allowed:
         reason = f"retry.count is {wanted}, and the catalog allows at most {allowed} for {name!r}"
