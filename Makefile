@@ -31,7 +31,8 @@ test: lint ## Everything: lint, unit tests, and the tests on a real cluster
 
 unit: $(BIN)/.installed ## The fast tests: no cluster
 	@$(BIN)/python -m pytest -q -n auto tests/unit tests/properties
-	@$(BIN)/python -m pytest -q tests/conformance tests/adversarial
+	@$(BIN)/python -m pytest -q tests/conformance
+	@$(BIN)/python -m pytest -q tests/adversarial
 
 lint: $(BIN)/.installed ## Style, types, layers, dependencies
 	@$(BIN)/ruff check .

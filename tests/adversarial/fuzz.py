@@ -261,12 +261,8 @@ HARMLESS: tuple[Any, ...] = (
 @cache
 def corpus() -> list[Any]:
     """The hostile proposals that are not too large."""
-    found = []
-    for family in families():
-        for case in family.cases:
-            turns = (step.turn for step in case.course())
-            found.extend(t for t in turns if isinstance(t, dict) and len(marshal.dumps(t)) < 4000)
-    return found
+    steps = (step for family in families() for case in family.cases for step in case.course())
+    return [s.turn for s in steps if isinstance(s.turn, dict) and len(marshal.dumps(s.turn)) < 4000]
 
 
 def a_scalar(rnd: Random) -> Any:

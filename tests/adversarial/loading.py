@@ -225,7 +225,7 @@ def families() -> list[Family]:
     for family in found:
         for case in family.cases:
             attack = marshal.dumps(case.model_dump(exclude={"case", "about"}))
-            for what in (f"name {case.case}", attack):
+            for what in (f"{family.family}/{case.case}", attack):
                 if what in seen:
                     raise ValueError(f"{family.family}/{case.case} is {seen[what]} once more")
                 seen[what] = f"{family.family}/{case.case}"

@@ -143,10 +143,9 @@ def _item(raw: Any, item: Any, siblings: set[str], denied: set[str]) -> list[str
     if not isinstance(given, dict):
         return [*found, "an input that is no object"]
     before = raw.get("dependsOn", [])
-    named = before if isinstance(before, list) else ["?"]
-    found += [
-        f"it depends on {each!r}" for each in named if each in denied or each not in siblings | {"shown"}
-    ]
+    others = before if isinstance(before, list) else ["?"]
+    strangers = [other for other in others if other in denied or other not in siblings | {"shown"}]
+    found += [f"it depends on {other!r}" for other in strangers]
     found += _expressions(given, siblings | {"shown"}, denied)
     if kind == "SIMPLE":
         found += _tool(name, given, item.decision.value, is_open=_is_open(given))
@@ -159,7 +158,8 @@ def _item(raw: Any, item: Any, siblings: set[str], denied: set[str]) -> list[str
     elif kind == "COMPENSATE" and given != {"scope": "triage__1__a"}:
         found.append("it undoes what is not its own")
     elif kind == "SUB_WORKFLOW":
-        param = raw.get("subWorkflowParam", given)
+        named = {key: given[key] for key in ("name", "version") if key in given}
+        param = raw.get("subWorkflowParam", named)
         if (
             not isinstance(param, dict)
             or param.get("name") != "deep-dive"

@@ -18,5 +18,5 @@ def test_an_attack_is_held_off(family: str, case: Case, request: pytest.FixtureR
 
 
 def test_the_corpus_is_large_enough() -> None:
-    assert sum(len(family.cases) for family in families()) >= 300
-    assert len(families()) >= 11
+    assert sum(len(family.cases) for family in families()) >= 500
+    assert len(families()) >= 20

@@ -59,10 +59,14 @@ def grant_of(state: State, task: TaskState) -> Grant | None:
 
 
 def is_lent(state: State, task: TaskState) -> bool:
-    """Whether a task lends some of the budget: a child does, and what is started by a proposal alone."""
+    """Whether a task lends of the budget: a child does; what is only started, where a proposal led to it.
+
+    That is so for a proposed task, and for any task of a run that has been lent its own budget.
+    """
     if task.type is TaskType.SUB_WORKFLOW:
         return True
-    return task.type is TaskType.START_WORKFLOW and state.scope_of(task).proposed
+    is_led_to = state.scope_of(task).proposed or granted(state) is not None
+    return task.type is TaskType.START_WORKFLOW and is_led_to
 
 
 def reserve(p: Pass) -> None:

@@ -116,6 +116,9 @@ def verdict_before_start(
         return None
     if named_by_data:
         question = replace(question, bind_policy=True)
+    if scope.proposed and definition.compensation is not None:  # what would undo it was counted with it
+        used = question.spent.used.minus(Amounts(tasks=1))
+        question = replace(question, spent=replace(question.spent, used=used))
     if scope.compensates:  # it was counted when its task was, and no budget stands in its way now
         brought = scope.proposed and p.state.tasks[scope.compensates].definition.compensation is not None
         question = replace(question, proposed=False, agent=question.agent if brought else None)

@@ -112,7 +112,7 @@ def violations(schema: JsonObject, instance: Json) -> list[Violation]:
         return [Violation("(root)", "does not fit, and is too large to say where; try it with less")]
     found = islice(filter(_is_true, usable.validator.iter_errors(instance)), MAX_VIOLATIONS)
     return [
-        Violation(path_text(tuple(error.instance_path)) or "(root)", _shortened(error.message))
+        Violation(path_text(tuple(error.instance_path)) or "(root)", _squeezed(error.message))
         for error in found
     ]
 
@@ -328,6 +328,12 @@ def _kind(value: Json) -> str:
 
 def _told(steps: Steps, message: str) -> str:
     return f"{path_text(steps) or 'the schema'} {message}"
+
+
+def _squeezed(message: str) -> str:
+    """A message that begins with a value and ends with what is wrong: not all of the value."""
+    half = MAX_MESSAGE_CHARS // 2
+    return message if len(message) <= MAX_MESSAGE_CHARS else f"{message[: half - 1]}…{message[-half:]}"
 
 
 def _shortened(message: str) -> str:

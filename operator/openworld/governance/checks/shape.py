@@ -6,6 +6,7 @@ there is no field that would carry it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from pydantic import ValidationError
@@ -210,10 +211,8 @@ def _item(question: Question, index: int, raw: Json, refs: list[str]) -> Item | 
     problem = _ref_problem(question, short_ref, refs)
     if problem:
         return _no("ref", problem)
-    if "subWorkflowParam" in fields:
-        if task_type is not TaskType.SUB_WORKFLOW:
-            return _no("subWorkflowParam", "only a SUB_WORKFLOW item has a subWorkflowParam")
-        given = {"subWorkflowParam": fields["subWorkflowParam"], "input": given}
+    if "subWorkflowParam" in fields and task_type is not TaskType.SUB_WORKFLOW:
+        return _no("subWorkflowParam", "only a SUB_WORKFLOW item has a subWorkflowParam")
     if task_type is TaskType.COMPENSATE:
         problem = _undoing_problem(question, given)
         if problem:
@@ -222,6 +221,8 @@ def _item(question: Question, index: int, raw: Json, refs: list[str]) -> Item | 
     if isinstance(undone_by, Denial):
         return undone_by
     more: dict[str, object] = {"optional": True} if optional else {}
+    if "subWorkflowParam" in fields:
+        more["subWorkflowParam"] = fields["subWorkflowParam"]
     if retry is not None:
         more["retryCount"] = retry
     if undone_by is not None:
@@ -284,7 +285,7 @@ def _built(
         **more,
     }
     if task_type is TaskType.SUB_WORKFLOW:
-        started = _started(given)
+        started = _started(given, more)
         if isinstance(started, Denial):
             return started
         values |= started
@@ -300,10 +301,10 @@ def _built(
     return Item(index, short_ref, ref, task, dict(task.input_parameters))
 
 
-def _started(given: JsonObject) -> JsonObject | Denial:
+def _started(given: JsonObject, more: Mapping[str, object]) -> JsonObject | Denial:
     """What a SUB_WORKFLOW item starts, with which input: in Conductor's form, or name beside the input."""
-    if "subWorkflowParam" in given:
-        param, rest = given["subWorkflowParam"], given["input"]
+    if "subWorkflowParam" in more:
+        param, rest = more["subWorkflowParam"], given
     else:
         param = {key: given[key] for key in ("name", "version") if key in given}
         rest = {key: value for key, value in given.items() if key not in ("name", "version")}
