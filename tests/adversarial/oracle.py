@@ -74,7 +74,7 @@ FIELDS = {
 FIELDS |= {"taskReferenceName", "inputParameters", "callId"}
 MOST_TASKS, MOST_ITEMS, MOST_BYTES = 12, 8, 64 * 1024
 _REF = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}")
-_URL = re.compile(r"https?://([A-Za-z0-9.-]+)(:[0-9]*)?(?=[/?#]|$)", re.IGNORECASE)
+_URL = re.compile(r"https?://([A-Za-z0-9._-]+)(:[0-9]*)?(?=[/?#]|$)", re.IGNORECASE)
 _ROOT = re.compile(r"\$\{\s*([A-Za-z0-9_-]*)\s*(.*)", re.DOTALL)
 
 
@@ -158,13 +158,11 @@ def _item(raw: Any, item: Any, siblings: set[str], denied: set[str]) -> list[str
     elif kind == "COMPENSATE" and given != {"scope": "triage__1__a"}:
         found.append("it undoes what is not its own")
     elif kind == "SUB_WORKFLOW":
-        named = {key: given[key] for key in ("name", "version") if key in given}
-        param = raw.get("subWorkflowParam", named)
-        if (
-            not isinstance(param, dict)
-            or param.get("name") != "deep-dive"
-            or param.get("workflowDefinition") is not None
-        ):
+        param = raw.get("subWorkflowParam", {"name": given.get("name")})
+        brings = not isinstance(param, dict) or param.get("workflowDefinition") is not None
+        is_named = isinstance(param, dict) and param.get("name") == "deep-dive"
+        # a rule on an item whose input is open is asked once more when it starts: see against_start
+        if brings or not (is_named or (_is_open(given) and item.provisional)):
             found.append("a Workflow that no rule names")
     undo = raw.get("compensation")
     if undo is not None:
@@ -269,6 +267,9 @@ def against_start(task: Task, resolved: dict[str, Any], verdict: Verdict) -> lis
         return _tool(task.name, resolved, item.decision.value, is_open=False)
     if task.type.value == "HTTP":
         return _request(resolved)
+    param = task.sub_workflow_param
+    if task.type.value == "SUB_WORKFLOW" and (param is None or param.name != "deep-dive"):
+        return ["a Workflow that no rule names"]
     return [] if task.type.value in TYPES else [f"a task of type {task.type.value}"]
 
 

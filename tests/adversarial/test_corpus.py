@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from .conftest import PASSED
@@ -20,3 +23,10 @@ def test_an_attack_is_held_off(family: str, case: Case, request: pytest.FixtureR
 def test_the_corpus_is_large_enough() -> None:
     assert sum(len(family.cases) for family in families()) >= 500
     assert len(families()) >= 20
+
+
+def test_the_page_of_threats_counts_as_the_corpus_does() -> None:
+    page = (Path(__file__).parents[2] / "docs/architecture/threats.md").read_text()
+    rows = re.findall(r"^\| ([^|]+) \| (\d+) \| ([^|]+) \|$", page, re.MULTILINE)
+    expected = {(family.family, str(len(family.cases)), family.about) for family in families()}
+    assert set(rows) == expected
