@@ -89,7 +89,7 @@ def ends_of_a_loop(iterations: int, share: int) -> tuple[float, float]:
     while not state.is_final:
         decision = TimedPass(state, world.now_ms)
         while needs := decision.run(answers):
-            answers = {need: world._answer(need) for need in needs}
+            answers |= {need: world._answer(need) for need in needs}
         state = decision.state
         if carries_snapshot(segments, state):
             canonical(snapshot.take(state)[0])
