@@ -12,6 +12,7 @@ from openworld.api import TaskStatus, TaskType
 from openworld.cli.explanation import explain
 from openworld.cli.explanation_text import sections
 from openworld.cli.records import Record
+from openworld.ledger import join
 from openworld.simulation import Bench, Definitions, replay
 from tests.support.world import World
 from tests.unit.cli_double import oncall
@@ -64,10 +65,11 @@ def test_the_same_policies_say_the_same_again(turns: list[Any], denied: set[str]
     definitions = Definitions()
     for (kind, name), spec in world.definitions.items():
         definitions.put(kind, name, spec)
-    judged = replay(Bench(definitions), world.identity, world.events)
+    events = [join(event, world.payloads) for event in world.events]
+    judged = replay(Bench(definitions), world.identity, events)
     assert len(judged) == len([e for e in world.of_type("ProposalJudged") if "turn" in e])
     assert [each for each in judged if not each.is_as_wanted] == []
-    record = Record("memory", world.identity, world.events)
+    record = Record("memory", world.identity, events)
     refs = {row.ref for each in judged for row in each.rows} | world.state.tasks.keys()
     for ref in refs:
         told = explain(record, ref)
