@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openworld.api import Phase
+from openworld.api import JsonObject, Phase
+from openworld.api.meta import Json
 from openworld.controller import record
 from openworld.controller.names import payload_name
 from openworld.controller.stores import ObjectKey
@@ -188,9 +189,12 @@ def test_a_snapshot_names_large_values_and_recovery_finds_them(monkeypatch: pyte
     assert bench.run["status"]["phase"] == "Completed"
 
 
-def test_a_parent_reads_the_large_output_of_its_child() -> None:
-    huge = {"text": "x" * (MOST_SHOWN_OUTPUT_BYTES + 1)}
-    bench = reported(huge)
+HUGE = {"text": "x" * (MOST_SHOWN_OUTPUT_BYTES + 1)}
+
+
+def parent_of_a_child_with(held: Json) -> JsonObject:
+    """The status of a parent whose child had the output HUGE, when its record holds `held` in its place."""
+    bench = reported(HUGE)
     parent = {"ref": "deep", "type": "SUB_WORKFLOW", "subWorkflowParam": {"name": "main"}}
     bench.api.put(WORKFLOWS, "team", "around", spec={"tasks": [parent]})
     spec = {"workflowRef": {"name": "around"}, "requestedBy": "alice@example.com"}
@@ -207,10 +211,22 @@ def test_a_parent_reads_the_large_output_of_its_child() -> None:
     bench.api.put(
         LEDGER_SEGMENTS,
         "team",
-        payload_name(name, uid, digest(huge)),
-        spec={"execution": name, "executionUID": uid, "payload": {"digest": digest(huge), "value": huge}},
+        payload_name(name, uid, digest(HUGE)),
+        spec={"execution": name, "executionUID": uid, "payload": {"digest": digest(HUGE), "value": held}},
     )
     bench.watch().reconcile(ObjectKey("team", "run-0"))
-    around = bench.api.objects[EXECUTIONS.path("team", "run-0")]["status"]
+    status: JsonObject = bench.api.objects[EXECUTIONS.path("team", "run-0")]["status"]
+    return status
+
+
+def test_a_parent_reads_the_large_output_of_its_child() -> None:
+    around = parent_of_a_child_with(HUGE)
     assert around["phase"] == "Completed"
-    assert around["outputRef"]["digest"] == digest(huge)
+    assert around["outputRef"]["digest"] == digest(HUGE)
+
+
+@pytest.mark.parametrize("held", [HUGE | {"more": 1}, None, {"text": 1e-7}])
+def test_another_value_in_place_of_a_child_s_output_fails_its_parent_s_task(held: Json) -> None:
+    around = parent_of_a_child_with(held)
+    assert around["phase"] == "Failed"
+    assert f"its output is another value than {digest(HUGE)}" in around["reason"]

@@ -7,7 +7,7 @@ from typing import Protocol
 from openworld.api import JsonObject
 from openworld.api.meta import Json
 from openworld.controller.names import payload_name, segment_name
-from openworld.language.canonical import digest
+from openworld.language.canonical import has_digest
 from openworld.ledger import join, named_in
 
 from .errors import CliError, MissingError
@@ -74,7 +74,7 @@ class History:
         except MissingError:
             raise CliError(f"the ledger is not whole: its segment {name} is missing") from None
         value = (segment["spec"].get("payload") or {}).get("value")
-        if digest(value) != known_as:
+        if not has_digest(value, known_as):
             raise CliError(f"the ledger is not whole: its segment {name} holds another value than {known_as}")
         self._payloads[known_as] = value
         return value

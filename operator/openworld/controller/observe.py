@@ -19,6 +19,7 @@ from openworld.engine.tasks import limit
 from openworld.engine.timeouts import heeds_progress
 from openworld.kube import Client, NotFound
 from openworld.kube.resources import JOBS, PODS, TASK_RESULTS
+from openworld.language.canonical import has_digest
 from openworld.ledger import LedgerCorruptError, epoch_ms
 
 from . import names, payloads
@@ -255,6 +256,8 @@ class Observer:
             values = await payloads.fetch(self._client, key_of(child), metadata["uid"], [known_as])
         except LedgerCorruptError as error:
             return replace(fact, phase=Phase.FAILED, reason=f"its output cannot be read: {error.why}")
+        if not has_digest(values[known_as], known_as):
+            return replace(fact, phase=Phase.FAILED, reason=f"its output is another value than {known_as}")
         return replace(fact, output=values[known_as])
 
     def _revived_children(self, state: State, seen: Observation) -> None:

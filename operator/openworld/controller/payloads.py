@@ -14,7 +14,7 @@ from openworld.api.meta import Json
 from openworld.engine.state import State
 from openworld.kube import Client, NotFound
 from openworld.kube.resources import LEDGER_SEGMENTS
-from openworld.language.canonical import digest
+from openworld.language.canonical import has_digest
 from openworld.ledger import LedgerCorruptError
 
 from . import names
@@ -29,7 +29,7 @@ async def store(client: Client, state: State, payloads: Mapping[str, Json]) -> N
     for known_as, value in payloads.items():
         body = build(state, known_as, value)
         found, created = await client.create_if_absent(LEDGER_SEGMENTS, state.namespace, body)
-        if not created and digest((found["spec"].get("payload") or {}).get("value")) != known_as:
+        if not created and not has_digest(_value(found), known_as):
             name = body["metadata"]["name"]
             raise LedgerCorruptError(state.head_seq, f"{name} holds another value than {known_as}")
 
@@ -47,9 +47,13 @@ async def fetch(client: Client, key: ObjectKey, uid: str, digests: Iterable[str]
                 raise LedgerCorruptError(
                     0, f"the segment {name} is missing, which holds {known_as}"
                 ) from None
-        return known_as, (segment["spec"].get("payload") or {}).get("value")
+        return known_as, _value(segment)
 
     return dict(await asyncio.gather(*map(one, digests)))
+
+
+def _value(segment: JsonObject) -> Json:
+    return (segment["spec"].get("payload") or {}).get("value")
 
 
 def build(state: State, known_as: str, value: Json) -> JsonObject:

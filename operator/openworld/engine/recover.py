@@ -7,18 +7,14 @@ after its last event, so only the segments since the last snapshot are needed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import MappingProxyType
 
 from openworld.api import JsonObject
-from openworld.api.meta import Json
-from openworld.language.canonical import NotCanonical, digest
-from openworld.ledger import LedgerCorruptError, Payloads, genesis, named_in, verify
+from openworld.language.canonical import has_digest
+from openworld.ledger import NO_PAYLOADS, LedgerCorruptError, Payloads, genesis, named_in, verify
 
 from . import snapshot
 from .evolve import fold
 from .state import Identity, State
-
-_NONE: Payloads = MappingProxyType({})
 
 
 def needed_payloads(status: JsonObject | None, segments: Sequence[JsonObject] = ()) -> frozenset[str]:
@@ -36,7 +32,7 @@ def recover(
     identity: Identity,
     status: JsonObject | None,
     segments: Sequence[JsonObject] = (),
-    payloads: Payloads = _NONE,
+    payloads: Payloads = NO_PAYLOADS,
 ) -> State:
     """The state of an execution. Raises LedgerCorruptError when the record does not fit together.
 
@@ -44,7 +40,7 @@ def recover(
     has a snapshot. `payloads` are the values that `needed_payloads` names; each must have its digest.
     """
     for known_as, value in payloads.items():
-        if _digest(value) != known_as:
+        if not has_digest(value, known_as):
             raise LedgerCorruptError(0, f"the payload {known_as} holds another value")
     ledger = (status or {}).get("ledger")
     if not ledger:
@@ -79,7 +75,7 @@ def _from_segments(
     for segment in rest:
         _go_on(state, segment["events"], payloads)
     wanted = newest.get("snapshot")
-    if wanted and wanted != _digest(last.get("snapshot")):
+    if wanted and not has_digest(last.get("snapshot"), wanted):
         raise LedgerCorruptError(newest["last"], f"the snapshot in {newest['segment']} was changed")
     if (state.head_seq, state.head_hash) != (newest["last"], newest["hash"]):
         raise LedgerCorruptError(newest["last"], "the segments do not lead to where the status goes on")
@@ -106,10 +102,3 @@ def _go_on(state: State, events: list[JsonObject], payloads: Payloads) -> None:
     prev = state.head_hash or genesis(identity.uid, events[0].get("definition"), identity.spec.input)
     verify(events, first=state.head_seq + 1, prev=prev)
     fold(state, events, payloads)
-
-
-def _digest(value: Json) -> str:
-    try:
-        return digest(value)
-    except NotCanonical:
-        return ""

@@ -55,6 +55,14 @@ def digest(value: Json) -> str:
     return "sha256:" + hashlib.sha256(canonical(value)).hexdigest()
 
 
+def has_digest(value: Json, known_as: str) -> bool:
+    """Whether a value is the one that a digest names; what has no canonical text is none."""
+    try:
+        return digest(value) == known_as
+    except NotCanonical:
+        return False
+
+
 def normalise(value: Json) -> Json:
     """The value as it comes back from the API server, but for the order of keys, which stays as written here
     and is sorted there; equal in canonical text. Raises NotCanonical."""

@@ -2,11 +2,12 @@
 
 from .chain import LedgerCorruptError, genesis, seal, verify
 from .events import EventType
-from .payloads import INLINE_BYTES, Payloads, apart, join, named_in, split
+from .payloads import INLINE_BYTES, NO_PAYLOADS, Payloads, apart, join, named_in, split
 from .times import epoch_ms, rfc3339
 
 __all__ = [
     "INLINE_BYTES",
+    "NO_PAYLOADS",
     "EventType",
     "LedgerCorruptError",
     "Payloads",

@@ -7,6 +7,7 @@ so the chain vouches for the values as well, and the record stays small however 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from openworld.api import JsonObject
 from openworld.api.meta import Json
@@ -25,6 +26,8 @@ _ALWAYS_WITHIN = ("definition", "facts")
 _FRAME = ("seq", "at", "type", "prev", "hash")
 
 Payloads = Mapping[str, Json]
+#: Of a record that keeps nothing apart.
+NO_PAYLOADS: Payloads = MappingProxyType({})
 
 
 def split(data: JsonObject) -> tuple[JsonObject, dict[str, Json]]:
