@@ -294,6 +294,10 @@ class Task(Strict):
             data |= {"name": kind, "type": TaskType.SIMPLE.value}
         return data
 
+    def inner_arrays(self) -> list[list[Task]]:
+        """The arrays of tasks that it holds."""
+        return [*self.decision_cases.values(), self.default_case, *self.fork_tasks, self.loop_over]
+
 
 class ConcurrencyPolicy(StrEnum):
     """What becomes of a run for which there is no place."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal
 from enum import Enum
 
 from openworld.api import JsonObject
+from openworld.governance.checks.limits import usd
 from openworld.ledger import EventType, epoch_ms
 
 from .logs import logs_text
@@ -585,7 +585,7 @@ def _returned(story: Story, event: JsonObject) -> _Told:
 
 
 def _amounts(of: JsonObject) -> str:
-    dollars = f"{Decimal(of.get('costNanoUSD') or 0) / 1_000_000_000:f}"
+    dollars = usd(of.get("costNanoUSD") or 0)
     return f"{of.get('tasks')} proposed tasks, {of.get('tokens')} tokens, ${dollars}"
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from openworld.api import Execution, JsonObject
 from openworld.engine.recover import needed_payloads, recover
@@ -17,7 +16,7 @@ from openworld.kube import Client, NotFound
 from openworld.kube.resources import EXECUTIONS, LEDGER_SEGMENTS
 from openworld.language.canonical import stored_size
 from openworld.language.reading import InvalidResource, read
-from openworld.ledger import LedgerCorruptError, Payloads, epoch_ms
+from openworld.ledger import NO_PAYLOADS, LedgerCorruptError, Payloads, epoch_ms
 
 from . import payloads
 from .names import segment_name
@@ -60,9 +59,7 @@ class Loaded:
         return bool(self.body["metadata"].get("deletionTimestamp"))
 
 
-def load(
-    body: JsonObject, segments: Sequence[JsonObject] = (), payloads: Payloads = MappingProxyType({})
-) -> Loaded:
+def load(body: JsonObject, segments: Sequence[JsonObject] = (), payloads: Payloads = NO_PAYLOADS) -> Loaded:
     """An Execution as read, with the specs of its segments since the last snapshot, and its large values.
 
     Raises ledger.LedgerCorruptError, InvalidSpecError.

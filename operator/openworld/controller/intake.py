@@ -173,7 +173,7 @@ def read_child(child: JsonObject, *, seq: int, gone: bool, revivals: int = 0) ->
             phase=phase,
             output=status.get("output"),
             reason=status.get("reason") or "",
-            used=_used(status.get("usage") or {}),
+            used=Amounts.of(Amounts().wire() | (status.get("usage") or {})),
         )
     if gone:
         return ChildEnded(
@@ -183,10 +183,6 @@ def read_child(child: JsonObject, *, seq: int, gone: bool, revivals: int = 0) ->
             reason=f"the child execution {metadata['name']} was deleted",
         )
     return None
-
-
-def _used(usage: JsonObject) -> Amounts:
-    return Amounts(usage.get("tasks", 0), usage.get("tokens", 0), usage.get("costNanoUSD", 0))
 
 
 def read_job(

@@ -7,7 +7,7 @@ ended. So no nesting uses more than the outermost policy allows.
 
 from __future__ import annotations
 
-from openworld.api import Grant, JsonObject, TaskType
+from openworld.api import Grant, TaskType
 from openworld.governance import Amounts
 from openworld.governance.checks import limits as limits_check
 from openworld.ledger import EventType, epoch_ms, rfc3339
@@ -84,7 +84,7 @@ def reserve(p: Pass) -> None:
     left = allowed(state).minus(used(state))
     share = Amounts(*(max(0, amount) // (len(waiting) + 1) for amount in left.each()))
     for task in waiting:
-        p.emit(EventType.BUDGET_RESERVED, ref=task.ref, attempt=task.attempt, **_as_data(share))
+        p.emit(EventType.BUDGET_RESERVED, ref=task.ref, attempt=task.attempt, **share.wire())
 
 
 def give_back(p: Pass, task: TaskState, spent: Amounts | None) -> None:
@@ -93,9 +93,4 @@ def give_back(p: Pass, task: TaskState, spent: Amounts | None) -> None:
         return
     whole = Amounts(*map(min, spent.each(), task.grant.each()))
     returned = task.grant.minus(whole)
-    p.emit(EventType.BUDGET_RETURNED, ref=task.ref, used=_as_data(whole), returned=_as_data(returned))
-
-
-def _as_data(spent: Amounts) -> JsonObject:
-    tasks, tokens, cost = spent.each()
-    return {"tasks": tasks, "tokens": tokens, "costNanoUSD": cost}
+    p.emit(EventType.BUDGET_RETURNED, ref=task.ref, used=whole.wire(), returned=returned.wire())

@@ -34,7 +34,7 @@ from .needs import (
     NeedDefinition,
     NeedEnvironment,
 )
-from .scopes import inner_arrays, origin_of, ready, unreachable
+from .scopes import origin_of, ready, unreachable
 from .state import ROOT, Scope, State
 
 #: How long a new execution waits for definitions that do not exist yet (applied in one go with it).
@@ -215,7 +215,7 @@ def _all_tasks(array: list[Task]) -> list[Task]:
     found: list[Task] = []
     for task in array:
         found.append(task)
-        for inner in inner_arrays(task):
+        for inner in task.inner_arrays():
             found.extend(_all_tasks(inner))
     return found
 

@@ -27,6 +27,7 @@ from openworld.governance import (
     judge,
     judge_task,
 )
+from openworld.governance.checks.limits import tasks_of
 from openworld.governance.checks.policy import binds_authored
 from openworld.language.canonical import digest
 from openworld.language.reading import told
@@ -116,8 +117,8 @@ def verdict_before_start(
         return None
     if named_by_data:
         question = replace(question, bind_policy=True)
-    if scope.proposed and definition.compensation is not None:  # what would undo it was counted with it
-        used = question.spent.used.minus(Amounts(tasks=1))
+    if scope.proposed:  # it was counted when it was proposed, and what would undo it
+        used = question.spent.used.minus(Amounts(tasks=tasks_of(definition)))
         question = replace(question, spent=replace(question.spent, used=used))
     if scope.compensates:  # it was counted when its task was, and no budget stands in its way now
         brought = scope.proposed and p.state.tasks[scope.compensates].definition.compensation is not None
@@ -477,7 +478,6 @@ def _question(
         and isinstance(answer, bool)
     }
     is_proposed = proposing is not None or scope.proposed or state.is_proposed
-    counted = 1 if proposing is None and scope.proposed else 0
     turn = proposing.turn if proposing else None
     return Question(
         execution=ExecutionFacts(
@@ -502,7 +502,7 @@ def _question(
         prefix=prefix,
         suffix=suffix,
         spent=Spent(
-            used=budget.used(state).minus(Amounts(tasks=counted)),
+            used=budget.used(state),
             granted=budget.granted(state),
             turn=turn.number if turn else 0,
             depth=state.depth + scope.depth + (1 if proposing else 0),

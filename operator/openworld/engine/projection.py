@@ -58,8 +58,7 @@ def project(
         started = state.failure_workflow_started
         status["failureWorkflow"] = {"name": state.failure_workflow["name"], "execution": started}
     if state.spent != Amounts():
-        tasks, tokens, cost = state.spent.each()
-        status["usage"] = {"tasks": tasks, "tokens": tokens, "costNanoUSD": cost}
+        status["usage"] = state.spent.wire()
     if state.revivals:
         status["revivals"] = state.revivals
     if state.compensation is not None:

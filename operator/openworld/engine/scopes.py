@@ -53,11 +53,6 @@ def suffixed(task: Task, suffix: str) -> Task:
     )
 
 
-def inner_arrays(task: Task) -> list[list[Task]]:
-    """The arrays of tasks that a task holds."""
-    return [*task.decision_cases.values(), task.default_case, *task.fork_tasks, task.loop_over]
-
-
 def outwards(state: State, scope: Scope) -> Iterator[Scope]:
     """A scope and those around it, the innermost first."""
     inner: Scope | None = scope
@@ -183,7 +178,7 @@ def every_ref(state: State) -> frozenset[str]:
 def _deep(tasks: Sequence[Task]) -> Iterator[Task]:
     for task in with_implied_joins(tasks):
         yield task
-        for inner in inner_arrays(task):
+        for inner in task.inner_arrays():
             yield from _deep(inner)
 
 

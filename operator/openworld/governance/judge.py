@@ -52,7 +52,7 @@ def judge(question: Question, proposal: Json) -> Verdict:
             verdicts.append(_denied(index, short, ref, denial, item))
             continue
         verdict = _checked(question, item, bounds, counts, accepted, needs, rules)
-        accepted += limits.tasks_of(item) if verdict.decision is not Decision.DENIED else 0
+        accepted += limits.tasks_of(item.task) if verdict.decision is not Decision.DENIED else 0
         verdicts.append(verdict)
     verdicts = _with_dependency_denials(verdicts, items)
     if read.atomic or any(s.policy is not None and s.policy.require_atomic for s in question.policies):

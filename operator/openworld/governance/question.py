@@ -72,6 +72,15 @@ class Amounts:
     tokens: int = 0
     cost_nano_usd: int = 0
 
+    @classmethod
+    def of(cls, data: JsonObject) -> Amounts:
+        """The amounts of what `wire` gives. Raises KeyError when one is missing."""
+        return cls(data["tasks"], data["tokens"], data["costNanoUSD"])
+
+    def wire(self) -> JsonObject:
+        """The amounts as events and `status.usage` hold them."""
+        return {"tasks": self.tasks, "tokens": self.tokens, "costNanoUSD": self.cost_nano_usd}
+
     def each(self) -> tuple[int, int, int]:
         """The amounts, in the order of the fields."""
         return self.tasks, self.tokens, self.cost_nano_usd

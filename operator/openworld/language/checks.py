@@ -230,8 +230,7 @@ def _compensation(where: str, compensation: Compensation | None) -> Iterator[Fin
         yield from _unreadable(here, compensation.input)
         return
     for reference in found:
-        of_run = reference.root == "workflow" and reference.path.split(".")[0].split("[")[0] == "input"
-        if reference.root not in ("input", "output") and not of_run:
+        if reference.root not in ("input", "output") and not reference.names_run_input:
             seen = "${input…}, ${output…} and ${workflow.input…}"
             yield Finding(under(here, reference.where), f"{reference.text}: a compensation sees only {seen}")
 

@@ -46,6 +46,16 @@ class Reference:
     where: str
     text: str
 
+    @property
+    def head(self) -> str:
+        """The first name of the path."""
+        return self.path.replace("[", ".").split(".", 1)[0]
+
+    @property
+    def names_run_input(self) -> bool:
+        """Whether it is about the input of the run, `workflow.input`."""
+        return self.root == "workflow" and self.head == "input"
+
 
 class _Place(Enum):
     """Where in a path an inner expression stands."""

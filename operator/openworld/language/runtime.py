@@ -40,7 +40,7 @@ def reach_problem(workflow: Workflow, catalogs: Collection[str]) -> str:
     except ExpressionError as error:
         return f"workflowDefinition: {error}"
     for reference in found:
-        head = reference.path.replace("[", ".").split(".", 1)[0]
+        head = reference.head
         if reference.root == "workflow" and head in _OUT_OF_REACH:
             return f"workflowDefinition: {reference.text}: what comes at run time reaches no workflow.{head}"
         if reference.root.startswith("${") or (reference.root == "workflow" and head.startswith("${")):
@@ -99,5 +99,4 @@ def tasks_of(workflow: Workflow) -> Iterator[Task]:
     while waiting:
         task = waiting.pop(0)
         yield task
-        inner = [*task.decision_cases.values(), task.default_case, *task.fork_tasks, task.loop_over]
-        waiting += [each for array in inner for each in array]
+        waiting += [each for array in task.inner_arrays() for each in array]

@@ -48,8 +48,7 @@ def named_in(value: Json) -> list[Secret]:
 
 def is_secret(reference: Reference) -> bool:
     """Whether an expression is about secrets."""
-    head = reference.path.replace("[", ".").split(".", 1)[0]
-    return reference.root == "workflow" and head == "secrets"
+    return reference.root == "workflow" and reference.head == "secrets"
 
 
 def view(secrets: list[Secret]) -> JsonObject:

@@ -68,6 +68,11 @@ _OWNERS: dict[str, tuple[TaskType, ...]] = {
 }
 
 
+def can_be_undone(task_type: TaskType) -> bool:
+    """Whether tasks of a type do something that could be undone, and may say with what."""
+    return task_type in _OWNERS["compensation"]
+
+
 def problems_of(task: Task) -> Iterator[Problem]:
     """What is wrong with a task by the rules of its type."""
     for name, owners in _OWNERS.items():

@@ -7,12 +7,11 @@ for each family of events; each function is registered for its type.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from types import MappingProxyType
 
 from openworld.api import JsonObject
 from openworld.engine.state import State
 from openworld.language.canonical import stored_size
-from openworld.ledger import EventType, Payloads, epoch_ms, join
+from openworld.ledger import NO_PAYLOADS, EventType, Payloads, epoch_ms, join
 
 from . import budgets, compensation, proposals, tasks
 from .entering import definition_of
@@ -20,10 +19,8 @@ from .loops import iteration_id
 from .registry import HANDLERS
 from .runs import BY_SPEC
 
-_NONE: Payloads = MappingProxyType({})
 
-
-def evolve(state: State, event: JsonObject, payloads: Payloads = _NONE) -> State:
+def evolve(state: State, event: JsonObject, payloads: Payloads = NO_PAYLOADS) -> State:
     """Apply one event in place and return the state. `payloads` holds the values that it keeps apart.
 
     Raises LedgerCorruptError when one of them is missing.
@@ -40,7 +37,7 @@ def evolve(state: State, event: JsonObject, payloads: Payloads = _NONE) -> State
     return state
 
 
-def fold(state: State, events: Iterable[JsonObject], payloads: Payloads = _NONE) -> State:
+def fold(state: State, events: Iterable[JsonObject], payloads: Payloads = NO_PAYLOADS) -> State:
     """Apply events in order. Raises LedgerCorruptError when a value that they keep apart is missing."""
     for event in events:
         evolve(state, event, payloads)

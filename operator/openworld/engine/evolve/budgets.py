@@ -14,15 +14,11 @@ from .registry import on
 @on(EventType.BUDGET_RESERVED)
 def _reserved(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: ARG001
     task = state.tasks[event["ref"]]
-    task.grant, task.granted_seq, task.used_by_child = _amounts(event), task.seq, Amounts()
+    task.grant, task.granted_seq, task.used_by_child = Amounts.of(event), task.seq, Amounts()
 
 
 @on(EventType.BUDGET_RETURNED)
 def _returned(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: ARG001
     task = state.tasks[event["ref"]]
-    charge(state, task, _amounts(event["used"]))
+    charge(state, task, Amounts.of(event["used"]))
     task.is_settled = True
-
-
-def _amounts(data: JsonObject) -> Amounts:
-    return Amounts(data["tasks"], data["tokens"], data["costNanoUSD"])

@@ -6,6 +6,7 @@ from openworld.api import Agent, JsonObject, Task, TaskStatus, TaskType
 from openworld.api.policy import Limits, OnTimeout
 from openworld.engine.scopes import open_scope
 from openworld.engine.state import Gate, Scope, State, Turn
+from openworld.governance.checks.limits import tasks_of
 from openworld.ledger import EventType, epoch_ms
 
 from .entering import count, enter
@@ -59,7 +60,7 @@ def _materialized(state: State, event: JsonObject, at_ms: int) -> None:  # noqa:
     refs = [task.task_reference_name for task in tasks]
     owner.turns[-1].refs = refs
     owner.branch_refs = owner.branch_refs + refs
-    state.proposed_tasks += sum(1 if task.compensation is None else 2 for task in tasks)
+    state.proposed_tasks += sum(map(tasks_of, tasks))
     open_scope(
         state,
         Scope(

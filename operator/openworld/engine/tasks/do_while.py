@@ -13,7 +13,6 @@ from openworld.api.workflow import EvaluatorType
 from openworld.engine.decide import Pass, resolved
 from openworld.engine.endings import fail_task
 from openworld.engine.evolve import iteration_id
-from openworld.engine.scopes import inner_arrays
 from openworld.engine.scripts import value_of
 from openworld.engine.state import Scope, TaskState
 from openworld.language.canonical import NotCanonical
@@ -151,6 +150,6 @@ def _refs_within(tasks: list[Task]) -> list[str]:
     for task in tasks:
         found.append(task.task_reference_name)
         if not task.loop_over:
-            for array in inner_arrays(task):
+            for array in task.inner_arrays():
                 found += _refs_within(array)
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from openworld.api import Task, TaskStatus
 from openworld.engine.decide import Pass
 from openworld.engine.endings import fail_task, unrecordable
-from openworld.engine.scopes import FORKS, inner_arrays
+from openworld.engine.scopes import FORKS
 from openworld.engine.state import State, TaskState
 from openworld.engine.views import joined_refs
 from openworld.ledger import EventType
@@ -81,6 +81,6 @@ def may_still_start(state: State, ref: str) -> bool:
 def _holds(definition: Task, ref: str) -> bool:
     return any(
         task.task_reference_name == ref or _holds(task, ref)
-        for array in inner_arrays(definition)
+        for array in definition.inner_arrays()
         for task in array
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from openworld.api import Task
 from openworld.api.policy import Limits, nano_usd
 from openworld.governance.item import Item
 from openworld.governance.question import Amounts, PolicySource, Question
@@ -24,9 +25,9 @@ def allowed(limits: Limits, granted: Amounts | None) -> Amounts:
     return most if granted is None else Amounts(*map(min, most.each(), granted.each()))
 
 
-def tasks_of(item: Item) -> int:
-    """How many tasks an item may come to: what it brings to undo it counts too."""
-    return 1 if item.task.compensation is None else 2
+def tasks_of(task: Task) -> int:
+    """How many tasks a proposed one may come to: what it brings to undo it counts too."""
+    return 1 if task.compensation is None else 2
 
 
 def check(question: Question, limits: Limits, item: Item, accepted_before: int) -> Denial | None:
@@ -35,7 +36,7 @@ def check(question: Question, limits: Limits, item: Item, accepted_before: int) 
     most = allowed(limits, spent.granted)
     seconds = (question.now_ms - question.execution.started_at_ms) // 1000
     over = {
-        "tasks": (spent.used.tasks + accepted_before + tasks_of(item), most.tasks),
+        "tasks": (spent.used.tasks + accepted_before + tasks_of(item.task), most.tasks),
         "depth": (spent.depth, limits.depth),
         "tokens": (spent.used.tokens, most.tokens),
         "costUSD": (spent.used.cost_nano_usd, most.cost_nano_usd),

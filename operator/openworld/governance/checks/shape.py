@@ -23,6 +23,7 @@ from openworld.language.expressions import ExpressionError, references
 from openworld.language.reading import kind_of, suggestion
 from openworld.language.requests import request_problems
 from openworld.language.runtime import proposal_problem, runtime_definition
+from openworld.language.task_checks import can_be_undone
 
 from . import origin
 
@@ -44,15 +45,6 @@ ITEM_KEYS = (
 )
 #: Conductor's long form, as dynamic forks carry it.
 LONG_KEYS = {"taskReferenceName": "ref", "inputParameters": "input"}
-#: Items that do something that could be undone.
-WITH_COMPENSATION = (
-    TaskType.SIMPLE,
-    TaskType.HTTP,
-    TaskType.AGENT,
-    TaskType.HUMAN,
-    TaskType.SUB_WORKFLOW,
-    TaskType.START_WORKFLOW,
-)
 _REF_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 _LONGEST_REF = 63
 
@@ -245,7 +237,7 @@ def _compensation(raw: Json, task_type: TaskType) -> JsonObject | Denial | None:
     """What an item brings to undo it: a tool, and an input made from what the item was given and gave."""
     if raw is None:
         return None
-    if task_type not in WITH_COMPENSATION:
+    if not can_be_undone(task_type):
         return _no("compensation", f"a {task_type} item has nothing that could be undone")
     if not isinstance(raw, dict):
         return _no("compensation", f"compensation must be an object, and is {kind_of(raw)}")
@@ -259,8 +251,7 @@ def _compensation(raw: Json, task_type: TaskType) -> JsonObject | Denial | None:
     except ExpressionError as error:
         return _no("expression", f"compensation: {error}")
     for reference in found:
-        of_run = reference.root == "workflow" and reference.path.split(".")[0].split("[")[0] == "input"
-        if reference.root not in ("input", "output") and not of_run:
+        if reference.root not in ("input", "output") and not reference.names_run_input:
             seen = "${input…}, ${output…} and ${workflow.input…}"
             return _no("expression", f"compensation: {reference.text}: it sees only {seen}")
     return fields
@@ -348,7 +339,7 @@ def _wired(
         return _no("expression", str(error))
     for reference in found:
         if reference.root == "workflow":
-            if reference.path.split(".")[0].split("[")[0] != "input":
+            if not reference.names_run_input:
                 return _no("expression", f"{reference.text}: of the workflow, only its input may be named")
         elif reference.root in refs:
             depends_on.append(reference.root)
