@@ -186,8 +186,8 @@ def agent_world(limits: dict[str, Any], agent_limits: dict[str, Any]) -> World:
 @pytest.mark.parametrize(
     ("limits", "agent_limits", "reason"),
     [
-        ({"costUSD": "0.05"}, {}, "costUSD used 60000000 of 50000000"),
-        ({}, {"costUSD": "0.06"}, "costUSD of the agent used 60000000 of 60000000"),
+        ({"costUSD": "0.05"}, {}, "costUSD used 0.06 of 0.05"),
+        ({}, {"costUSD": "0.06"}, "costUSD of the agent used 0.06 of 0.06"),
         ({}, {"tokens": 50}, "tokens of the agent used 60 of 50"),
     ],
 )

@@ -240,6 +240,11 @@ EXAMPLES: dict[EventType, tuple[dict[str, Any], str, str]] = {
         "undo",
         "nobody has decided on undo; it waits until 2026-01-01T00:00:00.000Z",
     ),
+    EventType.BUDGET_EXTENDED: (
+        {"ref": "triage", "limit": "costUSD", "more": 2_500_000_000},
+        "triage",
+        "may use $2.5 more of costUSD, and goes on",
+    ),
     EventType.BUDGET_EXCEEDED: (
         {"ref": "triage", "limit": "turns", "used": 12, "allowed": 12},
         "triage",
@@ -284,6 +289,23 @@ def test_an_event_without_its_data_is_told_all_the_same(kind: EventType) -> None
 def test_an_event_of_a_newer_operator_is_shown_as_it_is() -> None:
     line = tell("MoonRisen", {"ref": "t", "phase": "full", "hash": "sha256:1"})
     assert (line.who, line.text) == ("t", "MoonRisen {phase: full}")
+
+
+def test_an_agent_that_asks_for_more_is_told_with_what_is_used_up() -> None:
+    asked = {
+        "ref": "triage",
+        "tool": "AGENT",
+        "rule": "onExceeded",
+        "reason": "tokens used 100 of 100; consent grants 100 more",
+        "approval": {"count": 2},
+        "input": {"goal": "approve me"},
+        "budget": {"limit": "tokens", "used": 100, "allowed": 100, "more": 100},
+    }
+    told = tell("ApprovalRequested", asked).text
+    assert told.startswith(
+        "has used up a budget, and waits for 2 people to grant more: tokens used 100 of 100"
+    )
+    assert "approve me" not in told
 
 
 def test_the_on_call_story_from_start_to_end() -> None:

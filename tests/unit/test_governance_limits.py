@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from openworld.api import Phase
-from openworld.api.policy import Limits
+from openworld.api.policy import Approval, Limits
 from openworld.governance import Amounts, Decision, Spent, judge
 from tests.support.governance import NOW_MS, facts, items, only, question, rule, started, summary
 from tests.support.world import World, tool
@@ -125,6 +125,8 @@ def test_the_defaults_bind_where_nothing_is_set() -> None:
         "tokens": 200_000,
         "cost_usd": "10.00",
         "duration_seconds": 7200,
+        "on_exceeded": "Fail",
+        "extension": Approval().model_dump(),
     }
 
 

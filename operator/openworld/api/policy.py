@@ -167,6 +167,13 @@ class RequireCompensation(Strict):
     effects: list[Effect] = Field(min_length=1, description="Effects of tools.")
 
 
+class OnExceeded(StrEnum):
+    """What becomes of an agent whose budget is used up."""
+
+    FAIL = "Fail"
+    ASK_HUMAN = "AskHuman"
+
+
 class Limits(Strict):
     """Budgets of one execution. Unset means the default; there is no unlimited."""
 
@@ -192,6 +199,20 @@ class Limits(Strict):
         description="US dollars for the tokens of all agents together, by the prices that each Agent states.",
     )
     duration_seconds: SomeSeconds = Field(default=7200, description="Time since the execution's start.")
+    on_exceeded: OnExceeded = Field(
+        default=OnExceeded.FAIL,
+        description="When an agent has used up turns, tokens, costUSD or durationSeconds: Fail; or AskHuman: "
+        "it waits for a person, who may grant as much again. Of several policies all must say AskHuman.",
+    )
+    extension: Approval = Field(
+        default_factory=Approval, description="For AskHuman: how a person's consent is given."
+    )
+
+    @model_validator(mode="after")
+    def _takes_consent_to_grow(self) -> Limits:
+        if self.extension.on_timeout is OnTimeout.APPROVE:
+            raise ValueError("extension.onTimeout: no budget grows because nobody has answered; let it deny")
+        return self
 
 
 class Policy(Strict):

@@ -225,6 +225,7 @@ class _Ledger:
                     "subject",
                     "expiresAt",
                     "approvedBy",
+                    "budget",
                 )
                 asked = {key: event[key] for key in (*keys, "policies", "catalogs") if key in event}
                 asked |= {"ruleText": _rule_text(event, event), "answers": []}

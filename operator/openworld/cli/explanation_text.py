@@ -139,6 +139,8 @@ def _approval(asked: JsonObject, *, is_known: bool) -> Iterator[str]:
     rule = one_line(asked["rule"], 63)
     yield f"asked {people}{who} for consent at {asked['at']}, until {asked['expiresAt']} (rule {rule})"
     call = call_text(asked["tool"], asked.get("input"), _TEXT_CROP)
+    if "budget" in asked:
+        call = f"more of a budget: {one_line(asked.get('reason', ''), _TEXT_CROP)}"
     yield f"  to exactly {call}, item {_digest(asked['itemDigest'])}"
     if not is_known:
         yield from _rule(asked)

@@ -133,11 +133,13 @@ class _Outline:
                 node.what = f"agent {one_line(values.get('agent'), 80)}"
             else:
                 node.what = one_line(event.get("taskType"), 40)
-        elif kind == EventType.APPROVAL_REQUESTED:
+        elif kind == EventType.APPROVAL_REQUESTED and "budget" not in event:
             node = self._task(ref, str(event.get("scope", "")))
             node.what = call_text(event.get("tool"), event.get("input"), 80)
         elif kind == EventType.APPROVAL_GIVEN:
             self._task(ref, "").notes.append(f"approved by {one_line(event.get('by'), 80)}")
+        elif kind == EventType.BUDGET_EXTENDED:
+            self._task(ref, "").notes.append(f"granted more {one_line(event.get('limit'), 40)}")
         elif kind in (EventType.TASK_FAILED, EventType.TASK_SKIPPED):
             self._task(ref, str(event.get("scope", "")))
         elif kind == EventType.TURN_STARTED:

@@ -131,7 +131,7 @@ class Story:
             agent = (event.get("agent") or {}).get("name")
             if isinstance(agent, str):
                 self.agents[ref] = agent
-        elif kind == EventType.APPROVAL_REQUESTED:
+        elif kind == EventType.APPROVAL_REQUESTED and "budget" not in event:
             self.runs_as[ref] = str(event.get("tool") or ref)
 
 
@@ -530,6 +530,11 @@ def _approval_requested(story: Story, event: JsonObject) -> _Told:
     people = people.replace("persons", "people")
     until = f" until {one_line(event['expiresAt'], 40)}" if event.get("expiresAt") else ""
     rule = f" (rule {one_line(event['rule'], 63)})" if event.get("rule") else ""
+    if event.get("budget"):
+        offer = one_line(event.get("reason"), 200)
+        return _Told(
+            f"has used up a budget, and waits for {people} to grant more: {offer}{rule}{until}", Tone.WAITING
+        )
     call = call_text(event.get("tool"), event.get("input"))
     subject = event.get("subject") or {}
     runs = (
@@ -589,13 +594,27 @@ def _amounts(of: JsonObject) -> str:
     return f"{of.get('tasks')} proposed tasks, {of.get('tokens')} tokens, ${dollars}"
 
 
+@_on(EventType.BUDGET_EXTENDED)
+def _extended(story: Story, event: JsonObject) -> _Told:
+    del story
+    more = event.get("more") or 0
+    amount = f"${usd(more)}" if str(event.get("limit")).startswith("costUSD") else str(more)
+    return _Told(f"may use {amount} more of {one_line(event.get('limit'), 40)}, and goes on", Tone.GOOD)
+
+
 @_on(EventType.BUDGET_EXCEEDED)
 def _budget(story: Story, event: JsonObject) -> _Told:
     del story
-    limit, used, allowed = (event.get(key) for key in ("limit", "used", "allowed"))
     if event.get("alertOnly"):
         return _Told(f"goes on beyond its time{_because(event)}", Tone.WAITING)
-    return _Told(f"exceeded its budget: {one_line(limit, 40)} used {used} of {allowed}", Tone.BAD)
+    limit = str(event.get("limit"))
+    used, allowed = (
+        f"${usd(event.get(key) or 0)}" if limit.startswith("costUSD") else str(event.get(key))
+        for key in ("used", "allowed")
+    )
+    return _Told(
+        f"exceeded its budget: {one_line(limit, 40)} used {used} of {allowed}{_because(event)}", Tone.BAD
+    )
 
 
 @_on(EventType.FACT_REFUSED)

@@ -44,6 +44,10 @@ def _milestone(event: JsonObject) -> Milestone | None:
             text = f"Started {workflow['name'] or 'an inline workflow'} version {workflow['version']}"
         case EventType.PROPOSAL_JUDGED:
             text = f"{ref}: {_judged(event)}"
+        case EventType.APPROVAL_REQUESTED if "budget" in event:
+            text, warning = f"{ref}: waits for a person to grant more: {why}", True
+        case EventType.BUDGET_EXTENDED:
+            text = f"{ref}: was granted more of {event.get('limit')}"
         case EventType.APPROVAL_REQUESTED:
             text = f"{ref}: {event.get('tool')} waits for a person, by rule {event.get('rule')}"
         case EventType.APPROVAL_GIVEN:

@@ -18,7 +18,17 @@ from .state import State, TaskState
 
 def allowed(state: State) -> Amounts:
     """What this run may use in all: by the policies that bind it, and by its parent's grant."""
-    return limits_check.allowed(state.limits, granted(state))
+    return limits_check.allowed(state.limits, granted(state), extended(state))
+
+
+def extended(state: State) -> Amounts:
+    """What people have granted this run beyond its policies' limits."""
+    return Amounts(tokens=state.extended.get("tokens", 0), cost_nano_usd=state.extended.get("costUSD", 0))
+
+
+def seconds(state: State) -> int:
+    """How long the agents of this run may take: by its policies, and by what people added to them."""
+    return state.limits.duration_seconds + state.extended.get("durationSeconds", 0)
 
 
 def used(state: State) -> Amounts:
@@ -43,7 +53,7 @@ def granted(state: State) -> Amounts | None:
 
 def ends_ms(state: State) -> int:
     """When the time is used up that agents have (epoch, milliseconds): the run's own, or its parent's."""
-    own = state.clock_from_ms + state.limits.duration_seconds * 1000
+    own = state.clock_from_ms + seconds(state) * 1000
     parent = state.spec.parent
     if parent is None or parent.grant is None:
         return own

@@ -23,9 +23,9 @@ from .state import State, TaskState, Turn
 REDACTED = "[redacted]"
 
 
-def turn_limit(agent: Agent, limits: Limits) -> int:
-    """Turns an agent task may take: the tighter of the policy's and the agent's."""
-    return min(limits.turns, agent.limits.turns or limits.turns)
+def turn_limit(agent: Agent, limits: Limits, task: TaskState) -> int:
+    """Turns an agent task may take: the tighter of the policy's and the agent's, and what people added."""
+    return min(limits.turns, agent.limits.turns or limits.turns) + task.extended.get("turns", 0)
 
 
 def visible_refs(state: State, proposing: TaskState | None, agent: Agent | None) -> frozenset[str]:
@@ -87,7 +87,7 @@ def project(
         "history": [_redacted(_past(visible.get("tasks"), past), redact) for past in history],
         "state": _included(visible, agent.context.include),
         "budget": {
-            "turns": turn_limit(agent, limits) - turn + 1,
+            "turns": turn_limit(agent, limits, task) - turn + 1,
             "tasks": max(0, left.tasks),
             "tokens": max(0, left.tokens),
             "costUSD": usd(max(0, left.cost_nano_usd)),

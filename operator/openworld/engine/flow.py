@@ -5,7 +5,7 @@ from __future__ import annotations
 from openworld.api import JsonObject, Task, TaskType, Tool, Workflow
 from openworld.api.policy import Limits
 from openworld.api.workflow import ConcurrencyPolicy, TimeoutPolicy
-from openworld.governance.checks.limits import tightest
+from openworld.governance.checks.limits import recorded, tightest
 from openworld.language import secrets as secret_keys
 from openworld.language.canonical import NotCanonical, canonical
 from openworld.language.checks import check_workflow
@@ -14,7 +14,7 @@ from openworld.language.reading import told
 from openworld.language.schemas import violations
 from openworld.ledger import EventType, rfc3339
 
-from . import budget, compensation, conditions, governed, tasks
+from . import budget, compensation, conditions, governed, overdraft, tasks
 from .decide import Pass, resolved
 from .endings import (
     INPUT_LIMIT_BYTES,
@@ -90,7 +90,7 @@ def has_begun(p: Pass) -> bool:
         serviceAccountName=spec.service_account_name,
         correlationId=spec.correlation_id or None,
         parent=spec.parent.wire() if spec.parent else None,
-        limits=limits.model_dump(mode="json", by_alias=True),
+        limits=recorded(limits),
         env=env or None,
     )
     return True
@@ -325,7 +325,11 @@ def _start_ready(p: Pass) -> None:
     for task in state.active_tasks():
         if state.is_final or p.is_full:
             return
-        if task.ref in state.active and task.gate is not None and not task.gate.is_open:
+        if task.ref not in state.active or task.gate is None or task.gate.is_open:
+            continue
+        if task.gate.budget is not None:
+            overdraft.extend(p, task, task.gate.budget)
+        else:
             start(p, state.scope_of(task), task.definition)
 
 

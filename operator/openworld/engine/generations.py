@@ -19,6 +19,7 @@ def begin_again(state: State, event: JsonObject, at_ms: int) -> None:
     state.ended_at_ms = state.output = state.failure_workflow = None
     state.reason = state.permissive_failure = state.failed_task = state.failure_workflow_started = ""
     state.clock_from_ms = at_ms
+    state.extended.pop("durationSeconds", None)
     state.alerted = set()
     state.revivals += 1
     state.ending = state.compensation = None

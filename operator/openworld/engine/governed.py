@@ -27,18 +27,19 @@ from openworld.governance import (
     judge,
     judge_task,
 )
-from openworld.governance.checks.limits import tasks_of
+from openworld.governance.checks import limits
 from openworld.governance.checks.policy import binds_authored
 from openworld.language.canonical import digest
 from openworld.language.reading import told
 from openworld.language.schemas import violations
 from openworld.ledger import EventType, rfc3339
 
-from . import budget, builtin
+from . import budget, builtin, overdraft
 from .context import visible_refs
 from .decide import Pass
 from .endings import CONTEXT_LIMIT_BYTES, fail_execution, fail_task
 from .needs import Definition, DefinitionKind, Mandatory, NeedAccess, NeedDefinition, NeedMandatory
+from .overdraft import Overdraft
 from .scopes import every_ref, outwards
 from .state import Gate, Scope, State, TaskState
 
@@ -118,7 +119,7 @@ def verdict_before_start(
     if named_by_data:
         question = replace(question, bind_policy=True)
     if scope.proposed:  # it was counted when it was proposed, and what would undo it
-        used = question.spent.used.minus(Amounts(tasks=tasks_of(definition)))
+        used = question.spent.used.minus(Amounts(tasks=limits.tasks_of(definition)))
         question = replace(question, spent=replace(question.spent, used=used))
     if scope.compensates:  # it was counted when its task was, and no budget stands in its way now
         brought = scope.proposed and p.state.tasks[scope.compensates].definition.compensation is not None
@@ -331,7 +332,7 @@ def judge_proposal(p: Pass, task: TaskState) -> None:
         problem=verdict.problem or None,
         answer=verdict.answer,
         nothingAllowed=not accepted and verdict.answer is None,
-        limits=verdict.limits.model_dump(mode="json", by_alias=True),
+        limits=limits.recorded(verdict.limits),
         counts=dict(verdict.counts),
         **_sources(verdict),
     )
@@ -366,6 +367,9 @@ def out_of_time(p: Pass, task: TaskState, gate: Gate) -> None:
 
 def refuse(p: Pass, task: TaskState, reason: str) -> None:
     """A person refused, or nobody approved in time: feedback, tolerated, or the end of the run."""
+    if task.gate is not None and task.gate.budget is not None:
+        overdraft.end(p, task, Overdraft.of(task.gate.budget), reason)
+        return
     scope = p.state.scope_of(task)
     if not scope.feedback and (task.definition.optional or task.definition.permissive):
         fail_task(p, task.ref, scope, reason, terminal=True)
@@ -504,6 +508,8 @@ def _question(
         spent=Spent(
             used=budget.used(state),
             granted=budget.granted(state),
+            extended=budget.extended(state),
+            extended_seconds=budget.seconds(state) - state.limits.duration_seconds,
             turn=turn.number if turn else 0,
             depth=state.depth + scope.depth + (1 if proposing else 0),
         ),

@@ -104,6 +104,8 @@ def _edit_problem(p: Pass, task: TaskState, edited: object) -> str:
     """Why an item may not run with another input; empty when it may. What a person writes is literal."""
     if not isinstance(edited, dict):
         return "input must be an object"
+    if task.gate is not None and task.gate.budget is not None:
+        return "what is asked for is more of a budget, which has no input"
     if task.secrets:
         return "the input holds secrets, and cannot be edited"
     problem = unrecordable(edited, INPUT_LIMIT_BYTES)

@@ -29,7 +29,10 @@ class Identity:
 
 @dataclass(slots=True)
 class Gate:
-    """A person's consent that a task waits for; `subject_digest` is of the Agent or Workflow it is about."""
+    """A person's consent that a task waits for; `subject_digest` is of the Agent or Workflow it is about.
+
+    `budget` is there where an agent does not wait to start but for more of a limit: `Overdraft.wire`.
+    """
 
     digest: str
     tool: str
@@ -44,6 +47,7 @@ class Gate:
     seconds: int = 0
     is_escalated: bool = False
     edited_by: str = ""
+    budget: JsonObject | None = None
 
     @property
     def is_open(self) -> bool:
@@ -86,7 +90,7 @@ class TaskState:
     that a SUB_WORKFLOW carries; its child's end counts once the child was revived `child_revivals` times.
     `awaits_signal`: its worker has succeeded, and a Signal completes it. `grant` is what the child that the
     attempt `granted_seq` starts may use, `used_by_child` what has been counted of that, `spent` what an
-    agent's turns have used.
+    agent's turns have used. `extended` is what people have granted it beyond the limits of its own, by limit.
     """
 
     definition: Task
@@ -136,6 +140,7 @@ class TaskState:
     used_by_child: Amounts = field(default_factory=Amounts)
     is_settled: bool = False
     spent: Amounts = field(default_factory=Amounts)
+    extended: dict[str, int] = field(default_factory=dict)
 
     @property
     def ref(self) -> str:
@@ -226,7 +231,8 @@ class State:
     anew. `given_inputs` are what a person has given a task to run with, in place of its inputParameters.
     `unregistered` are tasks that have
     completed and whose compensation is not recorded yet, `compensable` those where it is. `ending` is how a
-    run will end whose tasks are being undone; `compensation` is what became of that.
+    run will end whose tasks are being undone; `compensation` is what became of that. `extended` is what
+    people have granted beyond the limits of the run, by limit.
     """
 
     identity: Identity
@@ -246,6 +252,7 @@ class State:
     revivals: int = 0
     ended_at_ms: int | None = None
     limits: Limits = field(default_factory=Limits)
+    extended: dict[str, int] = field(default_factory=dict)
     suspended: bool = False
     paused_by: str = ""
     paused_at_ms: int = 0

@@ -98,11 +98,14 @@ class Amounts:
 class Spent:
     """What the execution has used, and lent to its children; `depth` is where the items would run.
 
-    `granted` is what its parent lets it use in all; None where there is no parent.
+    `granted` is what its parent lets it use in all; None where there is no parent. `extended` and
+    `extended_seconds` are what people have granted beyond the policies' limits.
     """
 
     used: Amounts = field(default_factory=Amounts)
     granted: Amounts | None = None
+    extended: Amounts = field(default_factory=Amounts)
+    extended_seconds: int = 0
     turn: int = 0
     depth: int = 0
 

@@ -44,6 +44,7 @@ class EventType(StrEnum):
     APPROVAL_EXPIRED = "ApprovalExpired"
     APPROVAL_ESCALATED = "ApprovalEscalated"
     BUDGET_EXCEEDED = "BudgetExceeded"
+    BUDGET_EXTENDED = "BudgetExtended"
     BUDGET_RESERVED = "BudgetReserved"
     BUDGET_RETURNED = "BudgetReturned"
     FACT_REFUSED = "FactRefused"

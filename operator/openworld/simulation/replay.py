@@ -104,6 +104,8 @@ def _proposal(bench: Bench, state: State, event: JsonObject, told: _Told) -> Jud
 
 def _start(bench: Bench, state: State, event: JsonObject, told: _Told) -> tuple[str, Row] | None:
     """The verdict before a task starts, and the proposal that it came of; None where nothing is to tell."""
+    if "budget" in event:
+        return None  # it has started, and asks for more
     is_denial = event["type"] == EventType.PROPOSAL_JUDGED
     ref = event["items"][0]["ref"] if is_denial else event["ref"]
     existing = state.tasks.get(ref)

@@ -47,7 +47,7 @@ TASK_REASONS = (
     Reason(
         "BudgetExceeded",
         "A budget is used up.",
-        "Turns, tokens or time of an agent, by the Policy's `limits` or the Agent's. The task fails, or is timed out while a turn runs. Not retried.",
+        "Turns, tokens or time of an agent, by the Policy's `limits` or the Agent's. The task fails, or is timed out while a turn runs. Not retried. Where `limits.onExceeded` is AskHuman, a person was asked and has not consented, or the parent's grant is what is used up.",
         "Raise the budget, or narrow the task. A retry of the run begins with new time; turns and tokens stay used. A rerun from the agent's task begins with its first turn.",
     ),
     Reason(

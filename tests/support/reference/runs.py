@@ -320,6 +320,14 @@ def _agent() -> Namespace:
         budget, "triage", proposal={"tasks": [{"ref": "look", "type": "lookup"}]}, usage={"tokensIn": 200_000}
     )
     made.report(budget, "triage__1__look")
+    asks = {"turns": 1, "onExceeded": "AskHuman"}
+    reads = {"name": "reads", "match": {"effects": ["Read"]}, "decision": "Allow"}
+    made.define("Policy", "asks", {"rules": [reads], "limits": asks})
+    more = _run(made, triage, policyRef={"name": "asks"})
+    made.report(more, "triage", proposal={"tasks": [{"ref": "look", "type": "lookup"}]})
+    made.report(more, "triage__1__look")
+    made.decide_on_item(more, "triage", approve=True, by=BOB, reason="one more turn")
+    made.report(more, "triage", proposal={"output": {"cause": "a bad deploy"}})
     return made
 
 

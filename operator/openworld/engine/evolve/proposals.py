@@ -99,6 +99,7 @@ def _requested(state: State, event: JsonObject, at_ms: int) -> None:  # noqa: AR
         approved_by=list(event.get("approvedBy", ())),
         expires_at_ms=epoch_ms(event["expiresAt"]),
         subject_digest=event.get("subject", {}).get("digest", ""),
+        budget=event.get("budget"),
     )
 
 

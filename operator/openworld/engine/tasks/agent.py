@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from openworld.api import Agent
-from openworld.api.policy import nano_usd
-from openworld.engine import budget, context, governed
+from openworld.engine import budget, context, governed, overdraft
 from openworld.engine.decide import Pass
-from openworld.engine.endings import CONTEXT_LIMIT_BYTES, abandon_below, fail_task
+from openworld.engine.endings import CONTEXT_LIMIT_BYTES, fail_task
 from openworld.engine.needs import Definition, DefinitionKind, NeedDefinition
 from openworld.engine.outside import DesiredJob
 from openworld.engine.state import State, TaskState
@@ -27,10 +26,9 @@ class AgentTask(TaskKind):
     def follow(self, p: Pass, task: TaskState) -> None:
         """Start the first turn, or after a turn whose items have all ended: answer, give up, or go on."""
         turn = task.turn
-        if p.now_ms >= budget.ends_ms(p.state):
-            limit = (budget.ends_ms(p.state) - p.state.clock_from_ms) // 1000
-            seconds = (p.now_ms - p.state.clock_from_ms) // 1000
-            self._exceeded(p, task, "durationSeconds", seconds, limit)
+        over = overdraft.of_time(p)
+        if over is not None:
+            overdraft.used_up(p, task, over)
             return
         if turn is None:
             self._start_turn(p, task, 1)
@@ -66,7 +64,11 @@ class AgentTask(TaskKind):
         catalogs = governed.catalogs(p, list(agent.catalogs))
         around = governed.agents_of(p.state, p.state.scope_of(task))
         policies = governed.policies(p, [agent, *around])
-        if catalogs is None or policies is None or self._exceeds_budget(p, task, agent, number):
+        if catalogs is None or policies is None:
+            return
+        over = overdraft.before_turn(p.state, task, agent, number)
+        if over is not None:
+            overdraft.used_up(p, task, over)
             return
         if not governed.has_capacity(p):
             return
@@ -122,37 +124,6 @@ class AgentTask(TaskKind):
             return answer.model, answer.digest
         return None
 
-    def _exceeds_budget(self, p: Pass, task: TaskState, agent: Agent, number: int) -> bool:
-        used, most = budget.used(p.state), budget.allowed(p.state)
-        used_and_allowed = {
-            "turns": (number - 1, context.turn_limit(agent, p.state.limits)),
-            "tokens": (used.tokens, most.tokens),
-            "costUSD": (used.cost_nano_usd, most.cost_nano_usd),
-        }
-        if agent.limits.tokens is not None:
-            used_and_allowed["tokens of the agent"] = (task.spent.tokens, agent.limits.tokens)
-        if agent.limits.cost_usd is not None:
-            most_of_it = nano_usd(agent.limits.cost_usd)
-            used_and_allowed["costUSD of the agent"] = (task.spent.cost_nano_usd, most_of_it)
-        for limit, (spent, allowed) in used_and_allowed.items():
-            if spent >= allowed:
-                self._exceeded(p, task, limit, spent, allowed)
-                return True
-        return False
-
-    def _exceeded(self, p: Pass, task: TaskState, limit: str, used: int, allowed: int) -> None:
-        p.emit(EventType.BUDGET_EXCEEDED, ref=task.ref, limit=limit, used=used, allowed=allowed)
-        abandon_below(p, task.ref, f"the budget of {task.ref} is exceeded")
-        is_asked = task.turn is not None and not task.turn.received
-        fail_task(
-            p,
-            task.ref,
-            p.state.scope_of(task),
-            f"BudgetExceeded: {limit} used {used} of {allowed}",
-            kind=EventType.TASK_TIMED_OUT if is_asked else EventType.TASK_FAILED,
-            terminal=True,
-        )
-
     @staticmethod
     def _fail(p: Pass, task: TaskState, reason: str) -> None:
         fail_task(p, task.ref, p.state.scope_of(task), reason, terminal=True)
@@ -177,9 +148,9 @@ class AgentTask(TaskKind):
             earlier=task.earlier,
         )
 
-    def wake_ms(self, state: State, task: TaskState) -> int | None:  # noqa: ARG002
+    def wake_ms(self, state: State, task: TaskState) -> int | None:
         """When the execution's time is used up, whatever the agent waits for."""
-        return budget.ends_ms(state)
+        return None if overdraft.waits_for_the_turn(state, task) else budget.ends_ms(state)
 
     def limit(self, state: State, task: TaskState) -> Expired | None:
         """turnTimeoutSeconds of the agent, from the container's start; as long again to start at all."""

@@ -4,24 +4,39 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from openworld.api import Task
-from openworld.api.policy import Limits, nano_usd
+from openworld.api import JsonObject, Task
+from openworld.api.policy import Limits, OnExceeded, nano_usd
 from openworld.governance.item import Item
 from openworld.governance.question import Amounts, PolicySource, Question
 from openworld.governance.verdict import Check, Denial
+
+from .policy import strictest
+
+#: What is not a number of which the smallest binds.
+_TERMS = ("on_exceeded", "extension")
 
 
 def tightest(policies: tuple[PolicySource, ...]) -> Limits:
     """The limits that bind: of each the smallest of all policies."""
     all_limits = [source.policy.limits for source in policies if source.policy is not None] or [Limits()]
+    numbers = [name for name in Limits.model_fields if name not in _TERMS]
+    all_ask = all(one.on_exceeded is OnExceeded.ASK_HUMAN for one in all_limits)
     return Limits(
-        **{name: min((getattr(one, name) for one in all_limits), key=Decimal) for name in Limits.model_fields}
+        **{name: min((getattr(one, name) for one in all_limits), key=Decimal) for name in numbers},
+        on_exceeded=OnExceeded.ASK_HUMAN if all_ask else OnExceeded.FAIL,
+        extension=strictest([one.extension for one in all_limits]),
     )
 
 
-def allowed(limits: Limits, granted: Amounts | None) -> Amounts:
-    """What a run may use in all: by its policies, and by what its parent has lent it."""
-    most = Amounts(limits.tasks, limits.tokens, nano_usd(limits.cost_usd))
+def recorded(limits: Limits) -> JsonObject:
+    """Limits as events hold them: the terms of consent only where anybody is asked."""
+    terms = {"extension"} if limits.on_exceeded is OnExceeded.FAIL else None
+    return limits.model_dump(mode="json", by_alias=True, exclude=terms)
+
+
+def allowed(limits: Limits, granted: Amounts | None, extended: Amounts) -> Amounts:
+    """What a run may use in all: by its policies and what people added to them, and by its parent's grant."""
+    most = Amounts(limits.tasks, limits.tokens, nano_usd(limits.cost_usd)).plus(extended)
     return most if granted is None else Amounts(*map(min, most.each(), granted.each()))
 
 
@@ -33,14 +48,14 @@ def tasks_of(task: Task) -> int:
 def check(question: Question, limits: Limits, item: Item, accepted_before: int) -> Denial | None:
     """Deny an item that would exceed a budget. `accepted_before` counts the tasks of this proposal so far."""
     spent = question.spent
-    most = allowed(limits, spent.granted)
+    most = allowed(limits, spent.granted, spent.extended)
     seconds = (question.now_ms - question.execution.started_at_ms) // 1000
     over = {
         "tasks": (spent.used.tasks + accepted_before + tasks_of(item.task), most.tasks),
         "depth": (spent.depth, limits.depth),
         "tokens": (spent.used.tokens, most.tokens),
         "costUSD": (spent.used.cost_nano_usd, most.cost_nano_usd),
-        "durationSeconds": (seconds, limits.duration_seconds),
+        "durationSeconds": (seconds, limits.duration_seconds + spent.extended_seconds),
     }
     for name, (used, most_of_it) in over.items():
         if used > most_of_it:

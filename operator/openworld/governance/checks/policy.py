@@ -57,17 +57,17 @@ def rule_on(question: Question, item: Item, counts: Mapping[str, int]) -> Ruling
     audited = "; ".join(ruling.audited for ruling in rulings if ruling.audited)
     provisional = any(ruling.provisional for ruling in rulings)
     order = (Decision.DENIED, Decision.NEEDS_APPROVAL, Decision.ALLOWED)
-    strictest = min(rulings, key=lambda ruling: order.index(ruling.decision))
+    decisive = min(rulings, key=lambda ruling: order.index(ruling.decision))
     approvals = [r.approval for r in rulings if r.approval is not None]
     return Ruling(
-        strictest.decision,
-        strictest.rule,
-        strictest.reason,
-        _strictest(approvals) if strictest.decision is Decision.NEEDS_APPROVAL else None,
+        decisive.decision,
+        decisive.rule,
+        decisive.reason,
+        strictest(approvals) if decisive.decision is Decision.NEEDS_APPROVAL else None,
         audited,
         provisional,
         rules,
-        strictest.policy,
+        decisive.policy,
     )
 
 
@@ -148,7 +148,7 @@ def _judged(
     provisional = bool(open_rules)
     if asking:
         text = {rule.name: rule.wire() for rule in asking}
-        approval = _strictest([rule.approval for rule in asking])
+        approval = strictest([rule.approval for rule in asking])
         reason = (
             asking[0].message or f"rule {asking[0].name!r} of policy {policy!r} wants a person's approval"
         )
@@ -241,7 +241,8 @@ def _holds(when: str, question: Question, item: Item, counts: Mapping[str, int])
     )
 
 
-def _strictest(approvals: list[Approval]) -> Approval:
+def strictest(approvals: list[Approval]) -> Approval:
+    """The terms of several approvals as one: of each the stricter."""
     return Approval(
         count=max(a.count for a in approvals),
         timeout_seconds=min(a.timeout_seconds for a in approvals),
