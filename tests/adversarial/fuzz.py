@@ -22,6 +22,7 @@ from openworld.governance import (
     AgentSource,
     CatalogSource,
     ExecutionFacts,
+    Failed,
     PolicySource,
     Question,
     Spent,
@@ -108,6 +109,7 @@ _TEXTS = (
         "hidden",
         "workflow",
         "triage__1__a",
+        "triage__1__f",
         "item 0",
         "",
         " ",
@@ -157,6 +159,7 @@ _KEYS = (
         "optional",
         "retry",
         "compensation",
+        "retryOf",
         "subWorkflowParam",
         "tasks",
     ),
@@ -438,7 +441,12 @@ def _base() -> Question:
         access={tool: tool not in environment.refused_tools for tool in oracle.EVERY_TOOL},
         visible=frozenset({"shown"}),
         taken=frozenset({"triage__2__c", "triage"}),
-        own=frozenset({"triage__1__a"}),
+        own=frozenset({"triage__1__a", oracle.FAILED}),
+        failed={
+            oracle.FAILED: Failed(
+                Task.model_validate({"name": "note", "taskReferenceName": oracle.FAILED}), oracle.RECORDED
+            )
+        },
         prefix="triage__2__",
         spent=Spent(used=Amounts(tasks=4), turn=2, depth=1),
         agent=AgentSource("triage", "sha256:agent", Agent.model_validate(environment.agents["triage"])),

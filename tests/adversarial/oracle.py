@@ -71,7 +71,9 @@ FIELDS = {
     "subWorkflowParam",
     "compensation",
 }
-FIELDS |= {"taskReferenceName", "inputParameters", "callId"}
+FIELDS |= {"taskReferenceName", "inputParameters", "callId", "retryOf"}
+#: The one task of the agent's that has failed, a `note`, and the input that it had.
+FAILED, RECORDED = "triage__1__f", {"text": "as it was"}
 MOST_TASKS, MOST_ITEMS, MOST_BYTES = 12, 8, 64 * 1024
 _REF = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}")
 _URL = re.compile(r"https?://([A-Za-z0-9._-]+)(:[0-9]*)?(?=[/?#]|$)", re.IGNORECASE)
@@ -130,6 +132,15 @@ def _item(raw: Any, item: Any, siblings: set[str], denied: set[str]) -> list[str
     if not isinstance(raw, dict):
         return ["it is no object"]
     found = [f"it sets {key}" for key in set(raw) - FIELDS]
+    if "retryOf" in raw:
+        if raw["retryOf"] != FAILED or "subWorkflowParam" in raw:
+            found.append(f"it tries {raw['retryOf']!r} again")
+        raw = {"type": "note", **raw}
+        raw = raw if {"input", "inputParameters"} & raw.keys() else {**raw, "input": RECORDED}
+        if raw["type"] in ("SIMPLE", None):
+            raw["type"] = raw.get("name", "note")
+        if raw["type"] != "note":
+            found.append("it tries something else again")
     kind, name = raw.get("type", "SIMPLE"), raw.get("name")
     kind, name = ("SIMPLE", kind) if kind not in NOT_TOOLS else (kind, name)
     given = raw.get("input", raw.get("inputParameters", {}))
@@ -155,7 +166,7 @@ def _item(raw: Any, item: Any, siblings: set[str], denied: set[str]) -> list[str
         found.append(f"a task of type {kind!r}")
     elif kind == "HTTP":
         found += _request(given)
-    elif kind == "COMPENSATE" and given != {"scope": "triage__1__a"}:
+    elif kind == "COMPENSATE" and given not in ({"scope": "triage__1__a"}, {"scope": FAILED}):
         found.append("it undoes what is not its own")
     elif kind == "SUB_WORKFLOW":
         param = raw.get("subWorkflowParam", {"name": given.get("name")})

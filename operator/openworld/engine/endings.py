@@ -22,6 +22,8 @@ INPUT_LIMIT_BYTES = 1_000_000
 CONTEXT_LIMIT_BYTES = 256 * 1024
 #: Levels that a value must leave free of the 64 that the record may nest: events and contexts wrap it.
 HEADROOM_LEVELS = 24
+#: What the reason of a task begins with of which nobody knows whether it has done its work.
+OUTCOME_UNKNOWN = "OutcomeUnknown"
 #: What a run that did not complete leaves behind as its output may have this size.
 _LARGEST_BAD_OUTPUT_BYTES = 64 * 1024
 
@@ -159,7 +161,7 @@ def outcome_unknown(p: Pass, task: TaskState, reason: str, *, fact: str | None =
     fail_attempt(
         p,
         task,
-        f"OutcomeUnknown: {reason}; the tool is not idempotent, so it is not run again by itself",
+        f"{OUTCOME_UNKNOWN}: {reason}; the tool is not idempotent, so it is not run again by itself",
         terminal=True,
         fact=fact,
     )
@@ -175,7 +177,7 @@ def time_out(p: Pass, task: TaskState, expired: Expired) -> None:
         return
     if task.started_at_ms is not None and not task.awaits_signal and unsafe_to_repeat(p, task):
         p.emit(EventType.OUTCOME_UNKNOWN, ref=task.ref, attempt=task.attempt, reason=reason)
-        fail_attempt(p, task, f"OutcomeUnknown: {reason}", kind=EventType.TASK_TIMED_OUT, terminal=True)
+        fail_attempt(p, task, f"{OUTCOME_UNKNOWN}: {reason}", kind=EventType.TASK_TIMED_OUT, terminal=True)
         return
     is_last = expired.policy is TimeoutPolicy.TIME_OUT_WF or expired.is_total
     fail_attempt(p, task, reason, kind=EventType.TASK_TIMED_OUT, terminal=is_last)

@@ -17,6 +17,7 @@ from openworld.governance import (
     CatalogSource,
     Decision,
     ExecutionFacts,
+    Failed,
     ItemVerdict,
     PolicySource,
     Question,
@@ -37,7 +38,7 @@ from openworld.ledger import EventType, rfc3339
 from . import budget, builtin, overdraft
 from .context import visible_refs
 from .decide import Pass
-from .endings import CONTEXT_LIMIT_BYTES, fail_execution, fail_task
+from .endings import CONTEXT_LIMIT_BYTES, OUTCOME_UNKNOWN, fail_execution, fail_task
 from .needs import Definition, DefinitionKind, Mandatory, NeedAccess, NeedDefinition, NeedMandatory
 from .overdraft import Overdraft
 from .scopes import every_ref, outwards
@@ -125,7 +126,7 @@ def verdict_before_start(
         brought = scope.proposed and p.state.tasks[scope.compensates].definition.compensation is not None
         question = replace(question, proposed=False, agent=question.agent if brought else None)
     task_input = _over_template(question, definition, task_input)
-    verdict = judge_task(question, definition, task_input)
+    verdict = judge_task(question, definition, task_input, scope.retries.get(ref, ""))
     return (verdict, task_input) if _has_access_answers(p, verdict) else None
 
 
@@ -346,6 +347,7 @@ def judge_proposal(p: Pass, task: TaskState) -> None:
             tasks=[item.task.wire() for item in accepted if item.task is not None],
             items=[item.item for item in accepted],
             aliases={item.short_ref: item.ref for item in accepted},
+            retries={item.ref: item.retry_of for item in accepted if item.retry_of} or None,
         )
 
 
@@ -449,6 +451,16 @@ def policies(p: Pass, agents: Iterable[Agent] = (), workflow: Workflow | None = 
     return tuple(policy_source(each) for each in (*found, *also))
 
 
+def _failed(state: State, refs: Iterable[str]) -> dict[str, Failed]:
+    """Those of some tasks that ended without success."""
+    known = (state.tasks[ref] for ref in refs if ref in state.tasks)
+    return {
+        task.ref: Failed(task.definition, task.input, task.reason.startswith(OUTCOME_UNKNOWN))
+        for task in known
+        if task.status.is_final and not task.status.is_success
+    }
+
+
 def _question(
     p: Pass,
     scope: Scope,
@@ -503,6 +515,7 @@ def _question(
         visible=visible_refs(state, proposing, agent.agent if agent else None),
         taken=every_ref(state) if proposing is not None else frozenset(),
         own=frozenset(proposing.branch_refs) if proposing is not None else frozenset(),
+        failed=_failed(state, proposing.branch_refs) if proposing is not None else {},
         prefix=prefix,
         suffix=suffix,
         spent=Spent(

@@ -71,7 +71,8 @@ def origin_of(state: State, scope: Scope, ref: str) -> JsonObject:
     if scope.compensates:
         return {"compensates": scope.compensates}
     if scope.proposal_id:
-        return {"proposal": scope.proposal_id, "item": scope.items[ref]}
+        retried = {"retryOf": scope.retries[ref]} if ref in scope.retries else {}
+        return {"proposal": scope.proposal_id, "item": scope.items[ref], **retried}
     return {"definition": state.workflow_name or "inline"}
 
 

@@ -189,7 +189,8 @@ class Scope:
     end the workflow. `aliases` maps the short refs of a proposal to the refs it was given.
     `suffix` is what its refs end in within loops (`__2__1`); `entered` are the tasks of an iteration, those
     of scopes within it included. `cursor` only remembers how far a sequence has been looked through.
-    `compensates` is the ref of the task that the one task of this scope undoes.
+    `compensates` is the ref of the task that the one task of this scope undoes; `retries` say which failed
+    task an item tries again.
     """
 
     id: str
@@ -201,6 +202,7 @@ class Scope:
     feedback: bool = False
     proposal_id: str = ""
     items: dict[str, int] = field(default_factory=dict)
+    retries: dict[str, str] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
     agent_digest: str = ""
     counts: dict[str, int] = field(default_factory=dict)

@@ -9,7 +9,10 @@ from openworld.api import JsonObject, Task, TaskType, Tool
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A normalised item: what it would run as. `has_expressions` means its input is not final."""
+    """A normalised item: what it would run as. `has_expressions` means its input is not final.
+
+    `retry_of` is the ref of the failed task that it tries again.
+    """
 
     index: int
     short_ref: str
@@ -20,6 +23,7 @@ class Item:
     depends_on: tuple[str, ...] = ()
     tool: Tool | None = None
     tool_digest: str = ""
+    retry_of: str = ""
 
     @property
     def tool_name(self) -> str:

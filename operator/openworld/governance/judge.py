@@ -68,11 +68,11 @@ def judge(question: Question, proposal: Json) -> Verdict:
     )
 
 
-def judge_task(question: Question, task: Task, resolved_input: JsonObject) -> Verdict:
+def judge_task(question: Question, task: Task, resolved_input: JsonObject, retry_of: str = "") -> Verdict:
     """The verdict on one task whose input is final. It has exactly one item."""
     ref = task.task_reference_name
     before = tuple(question.short_ref(other) for other in task.depends_on or ())
-    item = Item(0, question.short_ref(ref), ref, task, resolved_input, depends_on=before)
+    item = Item(0, question.short_ref(ref), ref, task, resolved_input, depends_on=before, retry_of=retry_of)
     item = _with_tool(question, item)
     bounds = limits.tightest(question.policies)
     base = _base(question, bounds)
@@ -142,6 +142,7 @@ def _checked(
         audited=ruling.audited if ruling is not None else "",
         policy=ruling.policy if ruling is not None else "",
         provisional=item.has_expressions or (ruling is not None and ruling.provisional),
+        retry_of=item.retry_of,
     )
 
 

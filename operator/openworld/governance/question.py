@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from openworld.api import Agent, JsonObject, Policy, ToolCatalog
+from openworld.api import Agent, JsonObject, Policy, Task, ToolCatalog
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +111,24 @@ class Spent:
 
 
 @dataclass(frozen=True, slots=True)
+class Failed:
+    """A task of the proposer's that did not succeed, with the input that it had.
+
+    `is_unknown`: it may have done its work all the same.
+    """
+
+    task: Task
+    input: JsonObject
+    is_unknown: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """Everything a verdict depends on.
 
     `access` holds the answers of access reviews by tool: absent means not asked yet. `visible` are
-    the refs that proposed text may name, `own` those that the proposer has brought forth, `taken` those that
-    exist, `prefix` goes before a short ref and
+    the refs that proposed text may name, `own` those that the proposer has brought forth, `failed` those of
+    them that may be tried again, `taken` those that exist, `prefix` goes before a short ref and
     `suffix` (of an iteration) behind it. `most_bytes` is how large a proposal may be.
     `proposed` is false for authored tasks: budgets of proposals do not bind them, and rules only
     where `bind_policy` says so. `counts` is the `Verdict.counts` of the proposal that a single task
@@ -132,6 +144,7 @@ class Question:
     visible: frozenset[str] = frozenset()
     taken: frozenset[str] = frozenset()
     own: frozenset[str] = frozenset()
+    failed: Mapping[str, Failed] = field(default_factory=dict)
     prefix: str = ""
     suffix: str = ""
     most_bytes: int = 64 * 1024

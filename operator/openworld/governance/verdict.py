@@ -58,6 +58,7 @@ class ItemVerdict:
     policy: str = ""
     audited: str = ""
     provisional: bool = False
+    retry_of: str = ""
 
     def record(self) -> JsonObject:
         """The form in which it stands in the ledger and is told to the agent."""
@@ -79,6 +80,8 @@ class ItemVerdict:
             entry["audited"] = self.audited
         if self.provisional:
             entry["provisional"] = True
+        if self.retry_of:
+            entry["retryOf"] = self.retry_of
         return entry
 
 

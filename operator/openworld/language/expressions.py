@@ -21,7 +21,7 @@ from openworld.api.meta import Json
 from .canonical import MAX_DEPTH, NotCanonical, canonical, path_text
 from .paths import ExpressionError, Path, Step, find, read_root
 
-__all__ = ["ExpressionError", "Reference", "find", "references", "resolve"]
+__all__ = ["ExpressionError", "Reference", "find", "literal", "references", "resolve"]
 
 MAX_EXPRESSION_BYTES = 4096
 MAX_RESOLVED_BYTES = 1024 * 1024
@@ -94,6 +94,15 @@ def resolve(value: Json, scope: Mapping[str, Json]) -> Json:
     canonical JSON. What does not exist is null. Keys of maps are left alone.
     """
     return _resolve(value, scope, _Budget(), 0)
+
+
+def literal(value: Json) -> Json:
+    """The value as an author would write it down: `resolve` gives it back as it is, whatever it holds."""
+    if isinstance(value, str):
+        return value.replace("${", "$${")
+    if isinstance(value, Mapping):
+        return {key: literal(item) for key, item in value.items()}
+    return [literal(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def references(value: Json) -> list[Reference]:

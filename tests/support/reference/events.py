@@ -144,6 +144,7 @@ FIELDS: dict[str, str] = {
     "resumed": "refs that go on where they were",
     "rule": "the rule that wants consent",
     "rules": "the text of the rules that decided, by `POLICY/RULE`",
+    "retries": "of the items that try a failed task again, which",
     "scope": "the array that the task stands in: empty for the workflow's own, else `REF/…`",
     "scopes": "arrays that are taken away",
     "serviceAccountName": "whose right to use tools is asked",

@@ -73,6 +73,7 @@ def _materialized(state: State, event: JsonObject, at_ms: int) -> None:  # noqa:
             feedback=around.feedback or owner.type is TaskType.AGENT,
             proposal_id=event["proposal"],
             items=dict(zip(refs, event["items"], strict=True)),
+            retries=event.get("retries", {}),
             aliases=event["aliases"],
             counts=owner.turns[-1].counts,
             agent_digest=owner.agent_digest or around.agent_digest,

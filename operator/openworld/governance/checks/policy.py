@@ -222,6 +222,7 @@ def _holds(when: str, question: Question, item: Item, counts: Mapping[str, int])
             "workflow": started.name if started is not None and started.workflow_definition is None else "",
             "inline": started is not None and started.workflow_definition is not None,
             "optional": item.task.optional,
+            "retryOf": item.retry_of,
             "dependsOn": list(item.depends_on),
         },
         tool={

@@ -19,7 +19,7 @@ from openworld.governance.item import Item
 from openworld.governance.question import Question
 from openworld.governance.verdict import Check, Denial
 from openworld.language.canonical import canonical, path_text
-from openworld.language.expressions import ExpressionError, references
+from openworld.language.expressions import ExpressionError, literal, references
 from openworld.language.reading import kind_of, suggestion
 from openworld.language.requests import request_problems
 from openworld.language.runtime import proposal_problem, runtime_definition
@@ -42,6 +42,7 @@ ITEM_KEYS = (
     "retry",
     "subWorkflowParam",
     "compensation",
+    "retryOf",
 )
 #: Conductor's long form, as dynamic forks carry it.
 LONG_KEYS = {"taskReferenceName": "ref", "inputParameters": "input"}
@@ -176,6 +177,11 @@ def _item(question: Question, index: int, raw: Json, refs: list[str]) -> Item | 
     misplaced = origin.call_id_problem(fields[origin.CALL_ID]) if origin.CALL_ID in fields else ""
     if misplaced:
         return _no(origin.CALL_ID, misplaced)
+    if "retryOf" in fields:
+        retried = _as_before(question, fields)
+        if isinstance(retried, Denial):
+            return retried
+        fields = retried
     kind, name = fields.get("type", "SIMPLE"), fields.get("name")
     if not isinstance(kind, str) or not isinstance(name if name is not None else "", str):
         return _no("type", "type and name must be strings")
@@ -219,7 +225,37 @@ def _item(question: Question, index: int, raw: Json, refs: list[str]) -> Item | 
         more["retryCount"] = retry
     if undone_by is not None:
         more["compensation"] = undone_by
-    return _built(question, index, short_ref, task_type, name or kind.lower(), given, more)
+    built = _built(question, index, short_ref, task_type, name or kind.lower(), given, more)
+    return built if isinstance(built, Denial) else replace(built, retry_of=fields.get("retryOf", ""))
+
+
+def _as_before(question: Question, fields: JsonObject) -> JsonObject | Denial:
+    """An item that tries a failed one again: as that one was, but for what it says itself."""
+    ref = fields["retryOf"]
+    if not isinstance(ref, str) or ref not in question.own:
+        meant = suggestion(ref, question.own) if isinstance(ref, str) else ""
+        return _no(
+            "retryOf", f"it may retry only what it has proposed itself, and {ref!r} is none{meant}"[:500]
+        )
+    if ref not in question.failed:
+        return _no("retryOf", f"{ref!r} has not failed; only what did not succeed can be tried again")
+    before = question.failed[ref]
+    if before.is_unknown:
+        return _no(
+            "retryOf", f"nobody knows whether {ref!r} has done its work; ask a person before it is done again"
+        )
+    task = before.task
+    was: JsonObject = {"type": task.type.value, "input": literal(before.input)}
+    if task.type is TaskType.SIMPLE:
+        was = {**was, "type": task.name, "name": task.name}
+    if task.sub_workflow_param is not None:
+        was["subWorkflowParam"] = task.sub_workflow_param.wire()
+    if task.compensation is not None:
+        was["compensation"] = task.compensation.wire()
+    kind = fields.get("name", was["type"]) if fields.get("type") in (None, "SIMPLE") else fields["type"]
+    if kind != was["type"] or "subWorkflowParam" in fields:
+        return _no("retryOf", f"{ref!r} was of type {was['type']}, and a retry runs the same")
+    return was | {key: value for key, value in fields.items() if key not in ("type", "name")}
 
 
 def _undoing_problem(question: Question, given: JsonObject) -> str:
