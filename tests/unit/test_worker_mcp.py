@@ -34,11 +34,11 @@ from openworld_worker.report import RESULT_LIMIT, Outcome, Status, label_value
 from openworld_worker.runner import Stopped
 from openworld_worker.stoppable import run_stoppable
 from tests.unit.api_double import Answer, ApiDouble
+from tests.unit.mcp_liar import Lie, always, liar, told
 from tests.unit.test_worker_builtin import Asked, Said, Service, as_json, serving
 from tests.unit.test_worker_report import environment
 
 KEY = "key-1"
-Lie = Callable[[dict[str, Any]], Said]
 
 
 def made() -> MCPServer:
@@ -187,41 +187,8 @@ def test_nobody_there_may_be_tried_again_even_by_a_call() -> None:
 # One that lies.
 
 
-def liar(lie: Lie, **wrong: Lie) -> Callable[[Asked], Said]:
-    """A server that keeps to the protocol until it is asked for tools; `wrong` says where it begins earlier."""
-
-    def respond(asked: Asked) -> Said:
-        if asked.method != "POST":
-            return Said(405)
-        message = json.loads(asked.body)
-        method = message["method"]
-        if method.replace("/", "_") in wrong:
-            return wrong[method.replace("/", "_")](message)
-        if method == "initialize":
-            server = {"name": "liar", "version": "1"}
-            return told(
-                message,
-                {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": server},
-            )
-        if method.startswith("notifications/"):
-            return Said(202)
-        if method.startswith("tools/"):
-            return lie(message)
-        return as_json({"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32601, "message": "no"}})
-
-    return respond
-
-
-def told(message: dict[str, Any], result: Any) -> Said:
-    return as_json({"jsonrpc": "2.0", "id": message["id"], "result": result})
-
-
 def event(body: bytes, **more: Any) -> Said:
     return Said(200, body, {"Content-Type": "text/event-stream"}, **more)
-
-
-def always(said: Said) -> Lie:
-    return lambda _message: said
 
 
 def endless(message: dict[str, Any]) -> Said:
