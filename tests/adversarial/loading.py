@@ -15,6 +15,8 @@ from pydantic import Field, model_validator
 
 from openworld.api import Json, JsonObject, Strict
 
+from .servers import Listing
+
 HERE = Path(__file__).parent
 CASES = HERE / "cases"
 _DIALECTS = ("openai", "openai-responses", "anthropic", "gemini", "mcp")
@@ -43,6 +45,7 @@ class Step(Strict):
     away: int | None = None
     define: JsonObject | None = None
     rebind: JsonObject | None = None
+    says: dict[str, list[Listing]] | None = Field(default=None, description="What MCP servers say now.")
 
     ref: str = ""
     at: str = Field(default="", description="Ref of the task whose child execution it is about.")
@@ -62,6 +65,15 @@ class Case(Strict):
     about: str = Field(min_length=8)
     setup: str = ""
     input: JsonObject | None = None
+    first: dict[str, Listing] = Field(
+        default_factory=dict, description="What MCP servers say when they are pinned, where that is another."
+    )
+    says: dict[str, list[Listing]] = Field(
+        default_factory=dict, description="What they say later, before the run."
+    )
+    told: dict[str, str] = Field(
+        default_factory=dict, description="Pieces of what catalogs tell people of their servers at the end."
+    )
     item: Json = None
     turn: Json = None
     message: JsonObject | None = None
@@ -123,6 +135,9 @@ class Environment(Strict):
     mandatory: list[str] = Field(default_factory=list)
     refused_tools: list[str] = Field(default_factory=list, description="Tools that the account may not use.")
     refused_secrets: list[str] = Field(default_factory=list)
+    servers: dict[str, list[JsonObject]] = Field(
+        default_factory=dict, description="The tools of the catalogs' MCP servers when nobody lies."
+    )
     start: str
     input: JsonObject = Field(default_factory=dict)
     requested_by: str = "alice@example.com"

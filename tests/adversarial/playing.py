@@ -19,6 +19,7 @@ from openworld.simulation import Namespace, SimulatedExecution
 from openworld_worker.agent.dialects import normalise
 
 from .loading import Case, Environment, Step, Wanted, environments
+from .servers import Listing, Servers
 
 #: What attackers call what is theirs; it must never stand in a Job.
 MARK = "evil"
@@ -34,8 +35,8 @@ class Watched(Namespace):
         self.jobs: dict[tuple[str, int], tuple[str, DesiredJob]] = {}
         self.children: dict[tuple[str, int], str] = {}
 
-    def define_all(self, environment: Environment) -> None:
-        """Put everything of an environment in its place."""
+    def define_all(self, environment: Environment, servers: Servers | None = None) -> None:
+        """Put everything of an environment in its place; what a server says may make its catalog invalid."""
         for kind, specs in (
             ("ToolCatalog", environment.catalogs),
             ("Policy", environment.policies),
@@ -43,8 +44,11 @@ class Watched(Namespace):
             ("Workflow", environment.workflows),
         ):
             for name, spec in specs.items():
-                problem = self.define(kind, name, spec).problem
-                if problem:
+                status = None
+                if servers is not None and kind == "ToolCatalog" and name in servers.catalogs:
+                    status = servers.status(name)
+                problem = self.define(kind, name, spec, status).problem
+                if problem and status is None:
                     raise ValueError(f"{kind} {name}: {problem}")
         self.mandatory = list(environment.mandatory)
 
@@ -66,7 +70,12 @@ class Play:
         self.environment = environments()[case.setup]
         self.namespace = Watched(self.environment)
         self._found: list[str] = []
-        self.namespace.define_all(self.environment)
+        self.servers = Servers(self.environment.catalogs, self.environment.servers)
+        for name in self.environment.servers:
+            for said in (case.first.get(name, Listing(but={})), *case.says.get(name, [])):
+                self.servers.hear(name, said)
+        self._specs = dict(self.environment.catalogs)
+        self.namespace.define_all(self.environment, self.servers)
         run_input = self.environment.input if case.input is None else case.input
         self.root = self.namespace.start(
             self.environment.start,
@@ -135,11 +144,24 @@ class Play:
         elif step.away is not None:  # nobody decides for so long, and then all at once
             namespace.now_ms += step.away * 1000
         elif step.define is not None:
-            namespace.define(step.define["kind"], step.define["name"], step.define["spec"])
-            namespace.settle()
+            self._define(**step.define)
+        elif step.says is not None:
+            catalogs = [self.servers.hear(name, said) for name in step.says for said in step.says[name]]
+            for catalog in dict.fromkeys(catalogs):
+                self._define("ToolCatalog", catalog, self._specs[catalog])
         elif "turn" in given or step.turn is not None or not given - {"items", "problem", "denied"}:
             return namespace.report(execution, ref, proposal=step.turn, usage=step.usage)
         return ""
+
+    def _define(self, kind: str, name: str, spec: JsonObject) -> None:
+        """Put a definition in the place of another; what is pinned for a catalog stays pinned."""
+        status = None
+        if kind == "ToolCatalog" and name in self.servers.catalogs:
+            self._specs[name] = spec
+            self.servers.redefine(name, spec)
+            status = self.servers.status(name)
+        self.namespace.define(kind, name, spec, status)
+        self.namespace.settle()
 
     def _approve(self, execution: SimulatedExecution, ref: str, said: JsonObject) -> str:
         """An approval as it is shown, but for what the case says otherwise."""
@@ -162,6 +184,10 @@ class Play:
         if state.phase.value != self.case.phase or self.case.reason not in (state.reason or ""):
             wanted = f"{self.case.phase} {self.case.reason!r}"
             yield f"it ends as {state.phase.value} {state.reason!r}, and not as {wanted}"
+        for catalog, piece in self.case.told.items():
+            told = self.servers.told(catalog)
+            if piece not in told or not told.isprintable():
+                yield f"catalog {catalog} tells {told!r}, and not {piece!r}"
         for ref, why in self.case.failed.items():
             task = state.tasks.get(ref)
             if task is None or not task.status.is_final or task.status.is_success or why not in task.reason:
@@ -169,18 +195,20 @@ class Play:
                 yield f"task {ref} is {told}, and should have failed for {why!r}"
 
     def _outside(self) -> Iterator[str]:
-        tools = [tool for catalog in self.environment.catalogs.values() for tool in catalog["tools"]]
-        names = {tool["name"]: tool for tool in tools}
+        tools = [tool for catalog in self.environment.catalogs.values() for tool in catalog.get("tools", ())]
+        known = [*map(_wire, tools), *self.servers.ever]
         jobs = []
         for around, job in self.namespace.jobs.values():
             if job.agent is None:
                 jobs.append(f"{around}{_told(job)}")
-                if not job.builtin and (job.tool is None or job.tool.wire() != _wire(names[job.tool.name])):
+                if not job.builtin and (job.tool is None or job.tool.wire() not in known):
                     yield f"the Job of {job.ref} does not run the tool as its catalog says"
             elif job.agent_name not in self.environment.agents:
                 yield f"the Job of {job.ref} is a turn of {job.agent_name!r}, which nobody has defined"
             allowed = json.dumps(self.case.jobs)
-            seen = canonical([job.input, job.secrets, job.tool.wire() if job.tool else None]).decode()
+            tool = job.tool.wire() if job.tool else None
+            offered = (job.context or {}).get("tools")
+            seen = canonical([job.input, job.secrets, tool, offered]).decode()
             if MARK in seen and MARK not in allowed:
                 yield f"the Job of {job.ref} holds something of the attacker's: {seen[:300]}"
             if job.secrets:

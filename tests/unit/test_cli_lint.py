@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from openworld.cli.app import cli
 from openworld.cli.documents import Dialect, UnreadableError, documents, parse
 from openworld.cli.linting.scripts import DIALECTS
 from openworld_worker.agent.dialects import DIALECTS as WORKERS_DIALECTS
+from tests.support.pinned import exported, offered
 
 CATALOG = """
 apiVersion: openworld.dev/v1alpha1
@@ -150,14 +153,137 @@ def test_unknown_tool(folder: Folder) -> None:
     ]
 
 
-def test_a_tool_that_an_mcp_server_may_have_is_not_called_unknown(folder: Folder) -> None:
-    server = "\n  mcpServers: [{name: docs, url: 'https://docs.example/mcp'}]\n"
-    rules = POLICY.replace("tools: [look]", "tools: [search]")
-    catalog = CATALOG.rstrip("\n") + server
-    folder.write(catalog=catalog, policy=rules, w=workflow("{ref: a, type: search, input: {q: x}}"))
-    assert folder.findings("--strict") == []
-    folder.write(catalog=catalog.replace("https:", "ftp:"))
-    assert "spec.mcpServers[0].url: 'ftp://docs.example/mcp' must begin with" in folder.findings()[0]
+SERVED = CATALOG.rstrip("\n") + "\n  mcpServers: [{name: docs, url: 'https://docs.example/mcp'}]\n"
+SEARCH = POLICY.replace("tools: [look]", "tools: [search]")
+
+
+def served(*lists: list[dict[str, Any]]) -> dict[str, Any]:
+    """The same catalog as the cluster prints it, after its server was asked so often."""
+    return exported("tools", yaml.safe_load(SERVED)["spec"], {"docs": list(lists)})
+
+
+def test_a_tool_that_an_mcp_server_may_have_is_not_called_unknown_but_not_known(folder: Folder) -> None:
+    undo = "{ref: b, type: look, input: {service: x}, compensation: {tool: forget, input: {}}}"
+    folder.write(
+        catalog=SERVED, policy=SEARCH, w=workflow("{ref: a, type: search, input: {q: x}}", undo), agent=AGENT
+    )
+    (folder.path / "agent.yaml").write_text(AGENT.lstrip() + "  tools: ['d*']\n")
+    folder.write(script=SCRIPT)
+    assert folder.findings("--strict") == [
+        "catalog.yaml:16: ToolCatalog/tools: spec.mcpServers: warning: ToolCatalog 'tools' names MCP servers "
+        "(docs) whose tools its file does not say, so they are not known here; a file with the operator's "
+        "status says them: kubectl get otc tools -o yaml"
+    ]
+    assert folder.lint("--strict").exit_code == 0
+    folder.write(catalog=SERVED.replace("https:", "ftp:"))
+    assert "spec.mcpServers[0].url: 'ftp://docs.example/mcp' must begin with" in "".join(folder.findings())
+
+
+def test_what_is_pinned_of_an_mcp_server_is_known(folder: Folder) -> None:
+    pinned = served([offered("search"), offered("fetch")])
+    folder.write(
+        catalog=yaml.safe_dump(pinned),
+        policy=SEARCH.replace("[search]", "[search, serch]"),
+        agent=AGENT + "  tools: ['fe*', 'd*']\n",
+        script=SCRIPT,
+        w=workflow(
+            "{ref: a, type: search, input: {q: x}}",
+            "{ref: b, type: search, input: {p: x}}",
+            "{ref: c, type: fecth, input: {q: x}, compensation: {tool: nothing, input: {}}}",
+        ),
+    )
+    assert folder.findings() == [
+        "agent.yaml:7: Agent/oncall: spec.tools[1]: 'd*' matches no tool of its catalogs",
+        "policy.yaml:6: Policy/p: spec.rules[0].match.tools[1]: warning: no catalog among the files has a tool "
+        "'serch'; did you mean 'search'?",
+        "w.yaml:9: Workflow/main: spec.tasks[1].inputParameters: Additional properties are not allowed ('p' "
+        "was unexpected) (inputSchema of the tool 'search')",
+        'w.yaml:9: Workflow/main: spec.tasks[1].inputParameters: "q" is a required property (inputSchema of '
+        "the tool 'search')",
+        "w.yaml:10: Workflow/main: spec.tasks[2].compensation.tool: unknown tool 'nothing'. Known: fetch, "
+        "look, search",
+        "w.yaml:10: Workflow/main: spec.tasks[2].type: unknown tool 'fecth'; did you mean 'fetch'?",
+    ]
+
+
+def test_what_has_drifted_is_denied_with_the_reason(folder: Folder) -> None:
+    pinned = served([offered("search")], [offered("search", description="Other."), offered("fetch")])
+    folder.write(
+        catalog=yaml.safe_dump(pinned),
+        policy=SEARCH,
+        agent=AGENT + "  tools: [search, fetch]\n",
+        script=SCRIPT,
+        w=workflow("{ref: a, type: search, input: {q: x}}", "{ref: b, type: fetch, input: {q: x}}"),
+    )
+    accept = {each["name"]: each["accept"] for each in pinned["status"]["drifted"]}
+    why = "a person accepts that by the annotation openworld.dev/accept-drift:"
+    assert folder.findings() == [
+        "w.yaml:8: Workflow/main: spec.tasks[0].type: tool 'search' has drifted: the MCP server 'docs' offers it "
+        f"otherwise than it was pinned (description); {why} {accept['search']}",
+        "w.yaml:9: Workflow/main: spec.tasks[1].type: tool 'fetch' has drifted: the MCP server 'docs' offers it "
+        f"since it was pinned; {why} {accept['fetch']}",
+    ]
+
+
+def test_what_a_cluster_has_printed_is_found_from_files_that_name_no_namespace(folder: Folder) -> None:
+    pinned = served([offered("search")])
+    other = {**pinned, "metadata": {**pinned["metadata"], "namespace": "other"}}
+    folder.write(catalog=yaml.safe_dump(pinned), w=workflow("{ref: a, type: look, input: {service: x}}"))
+    assert folder.findings() == []
+    folder.write(other=yaml.safe_dump(other))
+    missing = "w.yaml:6: Workflow/main: spec.catalogs[0]: warning: ToolCatalog 'tools' is not among the files"
+    assert folder.findings() == [missing]
+
+
+def test_a_pinned_tool_with_the_name_of_another_is_an_error_of_the_catalog(folder: Folder) -> None:
+    folder.write(catalog=yaml.safe_dump(served([offered("look")])))
+    (finding,) = folder.findings()
+    assert (
+        "ToolCatalog/tools: spec.mcpServers[0]: its tool 'look' has the name of one of spec.tools" in finding
+    )
+
+
+def test_a_status_of_another_text_of_the_server_is_told(folder: Folder) -> None:
+    pinned = served([offered("search")])
+    pinned["spec"]["mcpServers"][0]["deny"] = ["x"]
+    folder.write(catalog=yaml.safe_dump(pinned), w=workflow("{ref: a, type: search, input: {q: x}}"))
+    (finding,) = folder.findings("--strict")
+    assert finding.endswith(
+        "spec.mcpServers: warning: the status in the file of ToolCatalog 'tools' is of another text of the MCP "
+        "server 'docs': the operator will ask it again, and may find other tools"
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "finding"),
+    [
+        (
+            "status: true\n",
+            "17: ToolCatalog/tools: status: must be an object, as `kubectl get otc NAME -o yaml`",
+        ),
+        ("status: {mcpServers: 5}\n", "17: ToolCatalog/tools: status.mcpServers: must be a list, as"),
+        ("status: {mcpServers: {}}\n", "17: ToolCatalog/tools: status.mcpServers: must be a list, as"),
+        (
+            "status:\n  mcpServers:\n  - {name: docs, tols: []}\n",
+            "19: ToolCatalog/tools: status.mcpServers[0].tols: unknown field 'tols'; did you mean 'tools'?",
+        ),
+        (
+            "status:\n  mcpServers:\n  - name: docs\n    tools:\n    - {name: search, inputSchema: []}\n",
+            "21: ToolCatalog/tools: status.mcpServers[0].tools[0].inputSchema: must be an object",
+        ),
+        (
+            "status:\n  mcpServers:\n  - {name: docs}\n  - {name: docs}\n",
+            "20: ToolCatalog/tools: status.mcpServers[1].name: the server 'docs' stands there already, at "
+            "status.mcpServers[0]",
+        ),
+    ],
+)
+def test_a_status_that_no_operator_has_written_is_an_error_with_its_place(
+    folder: Folder, status: str, finding: str
+) -> None:
+    folder.write(catalog=SERVED + status)
+    assert folder.findings()[0].startswith(f"catalog.yaml:{finding}")
+    assert folder.lint().exit_code == 1
 
 
 def test_unknown_tool_in_the_long_form_and_nested(folder: Folder) -> None:

@@ -19,6 +19,7 @@ from openworld.cli.completions import for_kubectl
 from openworld.controller.names import segment_name
 from openworld.simulation import PolicyCase
 from tests.support.guides import blocks
+from tests.support.pinned import Tools, exported, offered
 from tests.support.world import World, tool
 from tests.unit.cli_double import POLICY, execution, oncall, oncall_done, oncall_waiting
 
@@ -777,3 +778,90 @@ def test_the_guide_names_every_key_of_a_case() -> None:
     page = (REPOSITORY / "docs/guides/test-a-policy.md").read_text()
     for name in PolicyCase.model_json_schema(by_alias=True)["properties"]:
         assert f"`{name}" in page, name
+
+
+# Tools of MCP servers, as far as the catalog's file has the operator's status.
+
+
+SERVED: dict[str, Any] = {
+    "tools": [tool("look")],
+    "mcpServers": [
+        {
+            "name": "docs",
+            "url": "https://docs.example/mcp",
+            "effects": {"overrides": [{"tools": ["search"], "effect": "Read"}]},
+        }
+    ],
+}
+SEARCH = {"ref": "s", "type": "search", "input": {"q": "x"}}
+PIN = [offered("search"), offered("drop")]
+DRIFTED = [offered("search", annotations={"readOnlyHint": True}), offered("drop"), offered("new")]
+
+
+def write_served(folder: Path, *lists: Tools, name: str = "definitions.yaml") -> Path:
+    file = write(folder, {key: spec for key, spec in base().items() if key[0] != "ToolCatalog"})
+    rest = list(yaml.safe_load_all(file.read_text()))
+    file = folder / name
+    file.write_text(yaml.safe_dump_all([*rest, exported("tools", SERVED, {"docs": list(lists)})]))
+    return file
+
+
+def test_a_written_case_is_judged_on_what_is_pinned(tmp_path: Path) -> None:
+    broken = {"ref": "b", "type": "search", "input": {"p": "x"}}
+    drop = {"ref": "d", "type": "drop", "input": {"q": "x"}}
+    expect = [
+        {"decision": "Allowed", "rule": "reads"},
+        {"decision": "Denied", "check": "catalog", "rule": "input-schema"},
+        {"decision": "Denied", "rule": "default-deny"},
+    ]
+    file = cases(tmp_path, case(expect, SEARCH, broken, drop))
+    code, report = judged(write_served(tmp_path, PIN), "--cases", file)
+    assert (code, [row["differs"] for row in report["tested"][0]["items"]]) == (0, [[], [], []])
+    assert not any("MCP" in note for note in report["notes"])
+
+
+def test_a_written_case_may_expect_that_what_has_drifted_is_denied(tmp_path: Path) -> None:
+    expect = [
+        {"decision": "Denied", "check": "catalog", "rule": "drifted", "reason": "it was pinned (hints)"},
+        {"decision": "Denied", "check": "catalog", "rule": "drifted", "reason": "offers it since"},
+    ]
+    file = cases(tmp_path, case(expect, SEARCH, {"ref": "n", "type": "new", "input": {"q": "x"}}))
+    code, report = judged(write_served(tmp_path, PIN, DRIFTED), "--cases", file)
+    assert (code, verdicts(report)[0][2:]) == (0, ("Denied", "drifted", []))
+
+
+def test_a_recorded_run_is_judged_again_on_what_is_pinned_now(tmp_path: Path) -> None:
+    pinned = write_served(tmp_path, PIN, name="pinned.yaml")
+    drifted = write_served(tmp_path, PIN, DRIFTED, name="drifted.yaml")
+    mock = tmp_path / "mock.yml"
+    turns = [{"proposal": {"tasks": [SEARCH]}}, {"proposal": {"output": {}}}]
+    mock.write_text(yaml.safe_dump({"tasks": {"oncall": turns, "search": [{"output": {"content": []}}]}}))
+    played = CliRunner().invoke(cli, ["simulate", str(pinned), "--mock", str(mock), "-o", "json"])
+    assert played.exit_code == 0, played.output
+    record = tmp_path / "record.json"
+    record.write_text(played.stdout)
+    code, report = judged(pinned, "--recorded", record)
+    assert (code, verdicts(report)) == (0, [("triage__1__s", "Proposal", "Allowed", "reads", [])])
+    code, report = judged(drifted, "--recorded", record)
+    changed = ("triage__1__s", "Proposal", "Denied", "drifted", ["decision", "check", "rule"])
+    assert (code, verdicts(report)) == (1, [changed])
+
+
+def test_without_a_status_a_note_says_where_to_get_it(tmp_path: Path) -> None:
+    file = write(tmp_path, base() | {("ToolCatalog", "tools"): SERVED})
+    expect = [{"decision": "Denied", "rule": "exists", "reason": "there is no tool 'search'"}]
+    result = run(file, "--cases", cases(tmp_path, case(expect, SEARCH)))
+    assert result.exit_code == 0, result.output
+    told = " ".join(result.output.split())
+    assert "note: ToolCatalog 'tools' names MCP servers (docs) whose tools its file does not say, so" in told
+    assert "says them: kubectl get otc tools -o yaml" in told
+
+
+def test_a_status_that_no_operator_has_written_cannot_be_used(tmp_path: Path) -> None:
+    file = write_served(tmp_path, PIN)
+    text = file.read_text()
+    file.write_text(text.replace("discoveredAt:", "discovredAt:"))
+    result = run(file, "--cases", cases(tmp_path, case([{"decision": "Allowed"}], SEARCH)))
+    assert result.exit_code == 2
+    line = text[: text.index("discoveredAt:")].count("\n") + 1
+    assert f"definitions.yaml:{line}: status.mcpServers[0].discovredAt: unknown field" in result.output

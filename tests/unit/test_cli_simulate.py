@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from openworld.cli.app import cli
 from tests.support.guides import blocks
+from tests.support.pinned import Tools, exported, offered
 from tests.support.world import tool
 
 REPOSITORY = Path(__file__).parents[2]
@@ -252,3 +253,90 @@ def test_a_policy_that_is_labelled_mandatory_binds_the_simulated_run(tmp_path: P
     done = simulate(tmp_path)
     assert done.exit_code != 0
     assert "Denied (policy, no): frozen" in done.output
+
+
+# Tools of MCP servers, as far as the catalog's file has the operator's status.
+
+
+SERVED: dict[str, Any] = {
+    "tools": [tool("look")],
+    "mcpServers": [
+        {"name": "docs", "url": "https://docs.example/mcp", "prefix": "d_", "effects": {"default": "Read"}}
+    ],
+}
+
+
+def write_served(folder: Path, catalog: dict[str, Any], *tasks: dict[str, Any]) -> Path:
+    write(folder, *tasks)
+    first = next(yaml.safe_load_all((folder / "flow.yaml").read_text()))
+    (folder / "flow.yaml").write_text(yaml.safe_dump_all([first, catalog]))
+    return folder
+
+
+def catalog_after(*lists: Tools) -> dict[str, Any]:
+    return exported("tools", SERVED, {"docs": list(lists)})
+
+
+SEARCH = {"ref": "a", "type": "d_search", "input": {"q": "x"}}
+ANSWER = {
+    "tasks": {"d_search": [{"output": {"content": [{"type": "text", "text": "found"}], "isError": False}}]}
+}
+
+
+def test_what_is_pinned_of_an_mcp_server_runs_as_it_is_pinned(tmp_path: Path) -> None:
+    folder = write_served(tmp_path, catalog_after([offered("search")]), SEARCH)
+    result = simulate(folder, "-o", "json", mock=ANSWER)
+    assert (result.exit_code, result.stderr) == (0, "")
+    shown = json.loads(result.stdout)
+    assert shown["output"]["content"][0]["text"] == "found"
+    wrong = write_served(tmp_path, catalog_after([offered("search")]), SEARCH | {"input": {"p": 1}})
+    assert "does not fit its schema: (root): " in simulate(wrong, mock=ANSWER).output
+
+
+@pytest.mark.parametrize(
+    ("later", "reason"),
+    [
+        ([offered("search", description="Other.")], "offers it otherwise than it was pinned (description)"),
+        ([], "does not offer it any more, or not so that it could be used"),
+    ],
+)
+def test_what_has_drifted_is_denied_with_the_reason_of_the_operator(
+    later: Tools, reason: str, tmp_path: Path
+) -> None:
+    catalog = catalog_after([offered("search")], later)
+    result = simulate(write_served(tmp_path, catalog, SEARCH), mock=ANSWER)
+    assert result.exit_code == 1
+    told = " ".join(result.output.split())
+    assert f"tool 'd_search' has drifted: the MCP server 'docs' {reason}" in told
+    assert catalog["status"]["drifted"][0]["accept"] in told
+
+
+def test_without_a_status_the_hint_says_where_to_get_it(tmp_path: Path) -> None:
+    catalog = catalog_after()
+    del catalog["status"]
+    result = simulate(write_served(tmp_path, catalog, SEARCH), "-o", "json", mock=ANSWER)
+    assert result.exit_code == 1
+    assert "there is no tool 'd_search'" in json.loads(result.stdout)["reason"]
+    assert result.stderr == (
+        "note: ToolCatalog 'tools' names MCP servers (docs) whose tools its file does not say, so they are not "
+        "known here; a file with the operator's status says them: kubectl get otc tools -o yaml\n"
+    )
+
+
+def test_a_server_that_was_never_asked_is_named_and_the_others_are_known(tmp_path: Path) -> None:
+    spec = SERVED | {
+        "mcpServers": [*SERVED["mcpServers"], {"name": "wiki", "url": "https://wiki.example/mcp"}]
+    }
+    catalog = exported("tools", spec, {"docs": [[offered("search")]]})
+    result = simulate(write_served(tmp_path, catalog, SEARCH), mock=ANSWER)
+    assert result.exit_code == 0
+    assert "names MCP servers (wiki) whose tools its file does not say" in result.stderr
+
+
+def test_a_status_that_no_operator_has_written_ends_it_with_the_place(tmp_path: Path) -> None:
+    catalog = catalog_after([offered("search")])
+    catalog["status"]["mcpServers"][0]["tools"][0]["digset"] = "x"
+    result = simulate(write_served(tmp_path, catalog, SEARCH), mock=ANSWER)
+    assert result.exit_code == 1
+    line = (tmp_path / "flow.yaml").read_text().splitlines().index("      digset: x") + 1
+    assert f"flow.yaml:{line}: status.mcpServers[0].tools[0].digset: unknown field 'digset'" in result.output

@@ -78,6 +78,25 @@ def test_a_report_gives_its_tools_by_name() -> None:
         ({"description": "x" * 4097}, "its description has 4097 characters"),
         ({"description": "good\u202edab"}, "holds a character that nobody sees (U+202E)"),
         ({"description": "a\x1b[2J"}, "holds a character that nobody sees (U+001B)"),
+        ({"description": "good\U000e0041\U000e007f"}, "holds a character that nobody sees (U+E0041)"),
+        ({"description": "good\U000e0101\U000e0142"}, "holds a character that nobody sees (U+E0101)"),
+        ({"description": "good\ufe01\ufe02"}, "holds a character that nobody sees (U+FE01)"),
+        ({"description": "good\u3164"}, "holds a character that nobody sees (U+3164)"),
+        ({"description": "\ufe0f\ufe0e\ufe0f"}, "holds a character that nobody sees (U+FE0F)"),
+        ({"description": "\u2764\ufe0f\ufe0e"}, "holds a character that nobody sees (U+FE0E)"),
+        ({"description": "a\u200d\u200d"}, "holds a character that nobody sees (U+200D)"),
+        (
+            {"inputSchema": {"properties": {"q": {"description": "a\U000e0101"}}}},
+            "its inputSchema holds a character that nobody sees (U+E0101), at properties.q.description",
+        ),
+        (
+            {"inputSchema": {"properties": {"q\u200b": {}}}},
+            "its inputSchema holds a character that nobody sees (U+200B), at properties",
+        ),
+        (
+            {"inputSchema": {"enum": ["a", "b\u202e"]}},
+            "its inputSchema holds a character that nobody sees (U+202E), at enum[1]",
+        ),
         ({"inputSchema": None}, "its inputSchema is no object"),
         ({"inputSchema": {"$ref": "https://evil.example/s.json"}}, "only references of the form #/"),
         ({"inputSchema": {"pattern": "(?=a)b"}}, "not a regular expression that matches in linear time"),
@@ -122,6 +141,13 @@ def test_only_what_is_allowed_and_not_denied_counts() -> None:
     twice = tool("other")
     found = read_report(of, listing(tool("get_a"), tool("get_secret"), tool("put_a"), twice, twice))
     assert [each.name for each in found.tools.tools] == ["get_a", "put_a"]
+
+
+def test_what_everyone_writes_is_seen() -> None:
+    text = "\u2764\ufe0f\u200d\U0001f525 ready \U0001f469\u200d\U0001f4bb:\r\n\tna\u00efve \u4f60\u597d"
+    schema = {"properties": {"q": {"description": text, "pattern": "^[\\x00-\\x1f]$"}}}
+    found = read_report(server(), listing(tool("a", description=text, inputSchema=schema)))
+    assert ([each.name for each in found.tools.tools], found.left_out) == (["a"], ())
 
 
 def test_a_prefix_makes_a_name_valid() -> None:
@@ -316,6 +342,34 @@ def test_a_call_that_may_change_something_is_not_repeated() -> None:
     of = server()
     ((found, _),) = merged(catalog(of), [status_after(of, listing(tool("drop")))]).tools
     assert "--repeatable" not in found.run.container.args
+
+
+@pytest.mark.parametrize(
+    ("prefix", "withheld", "reason"),
+    [
+        ("", "7zip", "'7zip' is no name of a tool"),
+        ("", "HTTP", "'HTTP' is spelt like a task type"),
+        ("longer_", f"longer_{'x' * 59}", "is no name of a tool"),
+    ],
+)
+def test_a_pin_whose_name_another_prefix_spoils_is_withheld(prefix: str, withheld: str, reason: str) -> None:
+    pinned = status_after(server(prefix="docs_"), listing(tool("7zip"), tool("HTTP"), tool("x" * 59)))
+    found = source(server(prefix=prefix), pinned)
+    assert withheld not in [each.name for each in found.catalog.tools] if found.catalog else False
+    why = find_tool((found,), withheld)
+    assert isinstance(why, str)
+    assert reason in why
+    assert len(found.catalog.tools) + len(found.withheld) == 3 if found.catalog else False
+
+
+def test_a_pin_that_makes_no_tool_is_withheld() -> None:
+    pinned = status_after(server(), listing(tool("a"), tool("b")))
+    broken = pinned.tools[0].model_copy(update={"description": "x" * 5000})
+    found = source(server(), pinned.model_copy(update={"tools": [broken, pinned.tools[1]]}))
+    assert find_tool((found,), "a") == (
+        "tool 'a' is pinned in a form that no tool can have (description); ask its server again"
+    )
+    assert isinstance(find_tool((found,), "b"), Tool)
 
 
 def test_tools_of_one_name_are_an_error_that_names_both() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 import uvicorn
 from mcp.server import MCPServer
@@ -26,15 +28,17 @@ from openworld.api.meta import DnsName
 from openworld.controller import names
 from openworld_worker import builtin
 from openworld_worker.assignment import DISCOVERY
-from openworld_worker.mcp_tools import MOST_PAGES
+from openworld_worker.mcp_tools import MOST_PAGES, call_tool
 from openworld_worker.mcp_wire import Wire
 from openworld_worker.report import RESULT_LIMIT, Outcome, Status, label_value
+from openworld_worker.runner import Stopped
+from openworld_worker.stoppable import run_stoppable
 from tests.unit.api_double import Answer, ApiDouble
+from tests.unit.mcp_liar import Lie, always, liar, told
 from tests.unit.test_worker_builtin import Asked, Said, Service, as_json, serving
 from tests.unit.test_worker_report import environment
 
 KEY = "key-1"
-Lie = Callable[[dict[str, Any]], Said]
 
 
 def made() -> MCPServer:
@@ -183,41 +187,8 @@ def test_nobody_there_may_be_tried_again_even_by_a_call() -> None:
 # One that lies.
 
 
-def liar(lie: Lie, **wrong: Lie) -> Callable[[Asked], Said]:
-    """A server that keeps to the protocol until it is asked for tools; `wrong` says where it begins earlier."""
-
-    def respond(asked: Asked) -> Said:
-        if asked.method != "POST":
-            return Said(405)
-        message = json.loads(asked.body)
-        method = message["method"]
-        if method.replace("/", "_") in wrong:
-            return wrong[method.replace("/", "_")](message)
-        if method == "initialize":
-            server = {"name": "liar", "version": "1"}
-            return told(
-                message,
-                {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": server},
-            )
-        if method.startswith("notifications/"):
-            return Said(202)
-        if method.startswith("tools/"):
-            return lie(message)
-        return as_json({"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32601, "message": "no"}})
-
-    return respond
-
-
-def told(message: dict[str, Any], result: Any) -> Said:
-    return as_json({"jsonrpc": "2.0", "id": message["id"], "result": result})
-
-
 def event(body: bytes, **more: Any) -> Said:
     return Said(200, body, {"Content-Type": "text/event-stream"}, **more)
-
-
-def always(said: Said) -> Lie:
-    return lambda _message: said
 
 
 def endless(message: dict[str, Any]) -> Said:
@@ -392,14 +363,121 @@ def test_every_kind_of_content_is_told() -> None:
         ]
 
 
-def test_a_pod_that_is_asked_to_stop_during_a_call_says_that_it_may_be_done() -> None:
-    def stop(_message: dict[str, Any]) -> Said:
-        os.kill(os.getpid(), signal.SIGTERM)
-        return Said(hangs=True)
+def ask_to_stop(*_anything: Any) -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
 
-    with serving(liar(stop)) as service:
+
+def hanging_when(asked: str, act: Callable[[], object]) -> Callable[[Asked], Said]:
+    """A server that never answers a call, and does something when it is asked for a method."""
+
+    def respond(message: Asked) -> Said:
+        if message.method == "POST" and json.loads(message.body)["method"] == asked:
+            act()
+        return liar(always(Said(hangs=True)))(message)
+
+    return respond
+
+
+@pytest.mark.parametrize("asked", ["initialize", "tools/call"])
+def test_a_pod_that_is_asked_to_stop_during_a_call_says_that_it_may_be_done(asked: str) -> None:
+    with serving(hanging_when(asked, ask_to_stop)) as service:
         outcome = call(service.url)
-    assert outcome.reason.startswith("OutcomeUnknown: the pod was asked to stop")
+    assert outcome.status is Status.FAILED_WITH_TERMINAL_ERROR
+    assert outcome.reason.startswith("OutcomeUnknown: the pod was asked to stop (SIGTERM) before an answer")
+
+
+def test_a_pod_that_is_asked_to_stop_while_it_lists_may_list_again() -> None:
+    with serving(hanging_when("tools/list", ask_to_stop)) as service:
+        outcome = tools(service.url)
+    assert (outcome.status, outcome.reason) == (
+        Status.FAILED,
+        "the pod was asked to stop (SIGTERM) before an answer came",
+    )
+
+
+def in_a_task(_loop: asyncio.AbstractEventLoop) -> None:
+    ask_to_stop()
+
+
+def in_a_callback(loop: asyncio.AbstractEventLoop) -> None:
+    loop.call_soon(ask_to_stop)
+
+
+def in_a_task_that_nobody_asks(loop: asyncio.AbstractEventLoop) -> None:
+    async def step() -> None:
+        ask_to_stop()
+
+    kept.append(loop.create_task(step()))
+
+
+def twice(loop: asyncio.AbstractEventLoop) -> None:
+    ask_to_stop()
+    loop.call_soon(ask_to_stop)
+
+
+#: A task is forgotten by its loop when nobody keeps it.
+kept: list[asyncio.Task[None]] = []
+
+
+@pytest.mark.parametrize("place", [in_a_task, in_a_callback, in_a_task_that_nobody_asks, twice])
+@pytest.mark.parametrize("asked", ["initialize", "tools/call"])
+def test_nothing_in_an_event_loop_swallows_a_request_to_stop(
+    asked: str, place: Callable[[asyncio.AbstractEventLoop], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopping(Wire):
+        async def _asked(self, request: Any) -> None:
+            await super()._asked(request)
+            if request.method == "POST" and json.loads(request.content)["method"] == asked:
+                place(asyncio.get_running_loop())
+
+    monkeypatch.setattr("openworld_worker.mcp_tools.Wire", Stopping)
+    with serving(liar(always(Said(hangs=True)))) as service:
+        given = {"mcpServer": service.url, "headers": {}, "method": "add", "arguments": {}}
+        with pytest.raises(Stopped):  # NoAnswerError, were it only noticed when there is no more time
+            call_tool(given, KEY, seconds=5)
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_request_to_stop_right_before_and_after_the_loop_runs_is_not_lost(
+    early: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = anyio.run
+
+    def around(work: Callable[[], Any]) -> None:
+        if early:
+            ask_to_stop()
+        run(work)
+        ask_to_stop()
+
+    monkeypatch.setattr("openworld_worker.stoppable.anyio.run", around)
+    done: list[bool] = []
+
+    async def work() -> None:
+        await anyio.sleep(0)
+        done.append(True)
+
+    with pytest.raises(Stopped):
+        run_stoppable(work)
+    assert done == ([] if early else [True])
+
+
+def test_an_answer_that_is_there_is_kept_by_a_pod_that_is_asked_to_stop() -> None:
+    def respond(asked: Asked) -> Said:
+        if asked.method == "DELETE":
+            ask_to_stop()
+            return Said(hangs=True)
+        said = liar(lambda message: told(message, {"content": []}))(asked)
+        return replace(said, headers={**said.headers, "Mcp-Session-Id": "s1"})
+
+    with serving(respond) as service:
+        assert output(call(service.url)) == {"content": [], "isError": False}
+
+
+def test_a_request_to_stop_is_heard_as_before_when_the_loop_has_ended() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with serving(liar(lambda message: told(message, {"content": []}))) as service:
+        call(service.url)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_request_over_http_does_not_wait_for_the_libraries_of_others() -> None:

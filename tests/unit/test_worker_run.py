@@ -196,7 +196,7 @@ def test_a_job_reads_its_task_and_leaves_a_termination_message(tmp_path: Path) -
 
 
 STOPPED = """
-import os, signal, threading
+import asyncio, os, signal, threading
 from openworld_worker import Context, tool
 
 @tool
@@ -208,6 +208,31 @@ def deaf() -> None:
 def attentive(context: Context) -> bool:
     os.kill(os.getpid(), signal.SIGTERM)
     return context.cancelled.wait(60)
+
+def kill():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+async def callback():
+    asyncio.get_running_loop().call_soon(kill)
+    await asyncio.sleep(60)
+
+async def group():
+    async def step():
+        kill()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(step())
+        await asyncio.sleep(60)
+
+async def wrapped():
+    try:
+        await asyncio.sleep(0)
+        kill()
+    except BaseException as error:
+        raise BaseExceptionGroup("lost", [error])
+
+@tool
+def looping(where: str) -> None:
+    asyncio.run(globals()[where]())
 """
 
 
@@ -216,6 +241,13 @@ def test_a_request_to_stop_reaches_a_tool_with_and_without_a_context(tmp_path: P
     assert job(tmp_path, source, "attentive", {"input": {}}) == (0, {"result": True})
     reason = "the pod was asked to stop (SIGTERM) before the tool had ended"
     assert job(tmp_path, source, "deaf", {"input": {}}) == (1, {"reason": reason})
+
+
+@pytest.mark.parametrize("where", ["callback", "group", "wrapped"])
+def test_a_request_to_stop_is_not_swallowed_by_the_event_loop_of_a_tool(tmp_path: Path, where: str) -> None:
+    source = write(tmp_path, STOPPED)
+    reason = "the pod was asked to stop (SIGTERM) before the tool had ended"
+    assert job(tmp_path, source, "looping", {"input": {"where": where}}) == (1, {"reason": reason})
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,8 @@ from .answers import strict_json
 from .exchange import NoAnswerError, NotSentError
 from .mcp_wire import BrokenAnswerError, TooLargeError, Wire
 from .report import RESULT_LIMIT, Outcome, Status, failed, stored_size
+from .runner import Stopped
+from .stoppable import run_stoppable
 from .wire import JsonObject, clip
 
 MOST_PAGES = 100
@@ -42,6 +44,7 @@ def list_tools(given: JsonObject, seconds: float) -> Outcome:
     """All tools of a server, within so many seconds.
 
     Raises:
+        Stopped: The pod was asked to stop before there was an answer.
         NotSentError: There is no connection.
         NoAnswerError: No whole answer came.
     """
@@ -80,6 +83,7 @@ def call_tool(given: JsonObject, key: str, seconds: float) -> Outcome:
     """What one tool answers, within so many seconds. `key` is the same whenever this call is repeated.
 
     Raises:
+        Stopped: The pod was asked to stop before there was an answer.
         NotSentError: There is no connection: nothing was called.
         NoAnswerError: The call was sent, and no answer came that could be read.
     """
@@ -134,7 +138,10 @@ def _with_server(
                 patience.deadline = min(patience.deadline, anyio.current_time() + FAREWELL)
 
     try:
-        anyio.run(run)
+        run_stoppable(run)
+    except Stopped:
+        if not answers:
+            raise
     except Exception as error:
         if not answers:
             return _failed(wire, _leaf(error))

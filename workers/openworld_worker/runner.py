@@ -39,8 +39,12 @@ from .wire import JsonObject, to_json
 TERMINATION_LOG = Path("/dev/termination-log")
 
 
-class Stopped(BaseException):
-    """The pod was asked to stop while a tool ran that cannot see it; `except Exception` lets it by."""
+class Stopped(KeyboardInterrupt):
+    """The pod was asked to stop while a tool ran that cannot see it; `except Exception` lets it by.
+
+    Of what a signal's handler raises, event loops let only a KeyboardInterrupt out of the task or callback in
+    which it comes up; anything else is kept in the task, or logged and forgotten.
+    """
 
 
 def run_job(source: str, name: str, environ: Mapping[str, str]) -> int:
@@ -61,7 +65,7 @@ def run_attempt(
     except WorkerError as error:
         return _unable(str(error), _termination_log(environ))
     cancelled = threading.Event()
-    with _on_sigterm(cancelled.set):
+    with on_sigterm(cancelled.set):
         outcome = attempt(me, reporter, cancelled)
         try:
             return reporter.finish(outcome)
@@ -75,7 +79,10 @@ def call(tool: Tool, values: JsonObject, context: Context) -> Outcome:
         arguments = bind_fields(tool.fields, tool.required, values, "input")
         if tool.context_parameter is not None:
             arguments[tool.context_parameter] = context
-        return _completed(tool.function(**arguments))
+            return _completed(tool.function(**arguments))
+        # it cannot see `cancelled`, and Python as a container's first process would ignore the signal
+        with stopping():
+            return _completed(tool.function(**arguments))
     except TerminalError as error:
         return failed(str(error) or type(error).__name__, terminal=True)
     except Stopped:
@@ -107,11 +114,7 @@ def _attempt(source: str, name: str, me: Identity, reporter: Reporter, cancelled
         logger=logging.getLogger(f"openworld.tool.{name}"),
         report_progress=reporter.progress,
     )
-    if tool.context_parameter is not None:
-        return call(tool, task["input"], context)
-    # such a tool cannot see `cancelled`, and Python as a container's first process would ignore the signal
-    with stopping():
-        return call(tool, task["input"], context)
+    return call(tool, task["input"], context)
 
 
 def _find(source: str, name: str) -> Tool:
@@ -143,24 +146,26 @@ def _reporter(me: Identity, environ: Mapping[str, str]) -> Reporter:
 
 @contextmanager
 def stopping() -> Iterator[None]:
-    """Within it, a pod that is asked to stop raises Stopped, also where a library has caught that."""
+    """Within it, a pod that is asked to stop raises Stopped, whatever a library has made of it."""
     asked: list[bool] = []
 
     def stop() -> None:
         asked.append(True)
         raise Stopped
 
-    with _on_sigterm(stop):
+    with on_sigterm(stop):
         try:
             yield
-        except Exception as error:
-            if asked:
+        except BaseException as error:
+            if asked and not isinstance(error, Stopped):
                 raise Stopped from error
             raise
 
 
 @contextmanager
-def _on_sigterm(act: Callable[[], None]) -> Iterator[None]:
+def on_sigterm(act: Callable[[], None]) -> Iterator[None]:
+    """Within it, a request to stop calls `act` instead of what it called before."""
+
     def stop(_signal: int, _frame: FrameType | None) -> None:
         act()
 

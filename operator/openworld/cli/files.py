@@ -6,16 +6,18 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from openworld.api import API_VERSION, JsonObject
+from openworld.api import API_VERSION, JsonObject, ToolCatalog
 from openworld.api.policy import MANDATORY
 from openworld.engine.needs import Definition, DefinitionKind
+from openworld.language.reading import read
 
 from .documents import Dialect, Document, UnreadableError, documents
 from .errors import CliError
+from .pinned import server_notes, status_findings, status_of
 
 _SUFFIXES = (".yaml", ".yml", ".json")
-#: What is told of an object to whatever keeps definitions: kind, name, spec.
-Put = Callable[[str, str, JsonObject], Definition]
+#: What is told of an object to whatever keeps definitions: kind, name, spec, and of a ToolCatalog its status.
+Put = Callable[[str, str, JsonObject, JsonObject | None], Definition]
 
 
 def files_in(path: Path) -> Iterator[Path]:
@@ -70,11 +72,33 @@ def define(put: Put, found: Iterable[Document]) -> Iterator[tuple[DefinitionKind
         kind, name = document.data.get("kind"), document.at("metadata.name")
         if kind not in tuple(DefinitionKind) or not isinstance(name, str):
             continue
-        spec = document.data.get("spec")
-        problem = put(kind, name, spec if isinstance(spec, dict) else {}).problem
+        spec, status = document.data.get("spec"), None
+        if kind == DefinitionKind.TOOL_CATALOG:
+            _refuse_status(document)
+            status = status_of(document.data)
+        problem = put(kind, name, spec if isinstance(spec, dict) else {}, status).problem
         if problem:
             raise CliError(f"{document.file}:{document.line()}: {problem}")
         yield DefinitionKind(kind), name, document
+
+
+def notes_on(defined: Iterable[tuple[DefinitionKind, str, Document]]) -> list[str]:
+    """What a reader must know of verdicts on what was defined: which tools are not known from the files."""
+    notes: list[str] = []
+    for kind, name, document in defined:
+        if kind is DefinitionKind.TOOL_CATALOG:
+            servers = read(ToolCatalog, document.data.get("spec") or {}).mcp_servers
+            notes += server_notes(name, servers, status_of(document.data))
+    return notes
+
+
+def _refuse_status(document: Document) -> None:
+    findings = list(status_findings(document.data))
+    if findings:
+        places = (
+            f"{document.file}:{document.line(each.path)}: {each.path}: {each.message}" for each in findings
+        )
+        raise CliError("\n".join(places))
 
 
 def is_mandatory(kind: DefinitionKind, document: Document) -> bool:

@@ -28,7 +28,7 @@ from openworld.governance import Withheld
 from openworld.language.mcp_servers import SPEC
 from openworld.language.reading import Finding
 
-from .discovered import is_wanted
+from .discovered import is_wanted, name_problem
 from .pins import drift
 
 #: The variable of a header's secret value; the catalog's own variables never reach such a Job.
@@ -85,8 +85,14 @@ def merged(catalog: ToolCatalog, statuses: Sequence[McpServerStatus]) -> Merged:
                 findings.append(Finding(f"spec.mcpServers[{index}]", message))
             elif name in changes:
                 withheld[name] = Withheld(_why(changes[name]), was_usable=True)
+            elif problem := name_problem(name):  # under another prefix it was one
+                withheld[name] = Withheld(problem, was_usable=False)
             else:
-                tools.append((tool_of(server, pinned), server.name))
+                tool = _read(server, pinned)
+                if isinstance(tool, Tool):
+                    tools.append((tool, server.name))
+                else:
+                    withheld[name] = Withheld(tool, was_usable=True)
     for change in drifted:
         if change.name not in taken:
             withheld[change.name] = Withheld(_why(change), was_usable=False)
@@ -109,6 +115,16 @@ def tool_of(server: McpServer, pinned: DiscoveredTool) -> Tool:
             "pollTimeoutSeconds": server.poll_timeout_seconds,
         }
     )
+
+
+def _read(server: McpServer, pinned: DiscoveredTool) -> Tool | str:
+    """The tool, or why what is pinned makes none."""
+    try:
+        return tool_of(server, pinned)
+    except ValidationError as error:
+        name = server.prefix + pinned.name
+        where = ", ".join(".".join(map(str, each["loc"])) for each in error.errors())
+        return f"tool {name!r} is pinned in a form that no tool can have ({where}); ask its server again"
 
 
 def run_of(server: McpServer, tool: str, arguments: Sequence[str] = ()) -> JsonObject:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import reduce
 
 from openworld.api.mcpserver import Discovered, DiscoveredTool, Hints, LeftOut, McpServer
 from openworld.api.meta import Json, JsonObject
-from openworld.language.canonical import NotCanonical, canonical, digest, stored_size
+from openworld.language.canonical import NotCanonical, canonical, digest, path_text, stored_size
 from openworld.language.schemas import check_schema
 
 MOST_TOOLS = 256
@@ -29,9 +29,14 @@ _LONGEST_SHOWN = 80
 #: A schema stands so deep in what is recorded at most, and must fit there.
 _LEVELS_ABOVE = 8
 _TOOL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,63}")
-#: Unicode's categories of what nobody sees; an emoji's joiner is harmless.
+#: What nobody sees: Unicode's categories, and what is blank or ignored by default in others.
 _UNSEEN = ("Cc", "Cf", "Co", "Cs")
-_SEEN = "\n\r\t\u200d"
+_UNSEEN_TOO = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
+)
+_SEEN = "\n\r\t"
+#: How emoji are put together: harmless where each stands behind something, and useless to hide a text in.
+_STYLES, _JOINER = "\ufe0e\ufe0f", "\u200d"
 
 
 class RefusedReport(ValueError):
@@ -88,6 +93,18 @@ def is_wanted(server: McpServer, name: str) -> bool:
     )
 
 
+def name_problem(name: str) -> str:
+    """Why a name in the catalog is none that a tool may have; empty if it is one."""
+    if not _TOOL_NAME.fullmatch(name):
+        return (
+            f"{_shown(name)} is no name of a tool: letters a to z and A to Z, digits, _ and -, at most 64, "
+            "and no digit or - first"
+        )
+    if name.isupper():
+        return f"{_shown(name)} is spelt like a task type, whose approval is another right; give it a prefix"
+    return ""
+
+
 def plain(text: str) -> str:
     """What a server says, without what a terminal would act on or nobody sees."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
@@ -108,14 +125,8 @@ def discovered(server: str, tools: list[DiscoveredTool]) -> Discovered:
 def _tool(server: McpServer, tool: JsonObject) -> DiscoveredTool | str:
     """A tool, or why it cannot be used."""
     name = tool["name"]
-    full = server.prefix + name
-    if not _TOOL_NAME.fullmatch(full):
-        return (
-            f"{_shown(full)} is no name of a tool: letters a to z and A to Z, digits, _ and -, at most 64, "
-            "and no digit or - first"
-        )
-    if full.isupper():
-        return f"{_shown(full)} is spelt like a task type, whose approval is another right; give it a prefix"
+    if problem := name_problem(server.prefix + name):
+        return problem
     description = tool.get("description")
     if problem := _text_problem("" if description is None else description):
         return f"its description {problem}"
@@ -124,6 +135,8 @@ def _tool(server: McpServer, tool: JsonObject) -> DiscoveredTool | str:
         return "its inputSchema is no object"
     if problems := check_schema(schema):
         return f"its inputSchema cannot be used: {'; '.join(problems)[:600]}"
+    if unseen := next(_unseen_in(schema, ()), ""):
+        return f"its inputSchema {unseen}"
     said = tool.get("annotations")
     hints = _hints(said if isinstance(said, dict) else {})
     shape: JsonObject = {
@@ -157,8 +170,40 @@ def _text_problem(text: Json) -> str:
         return "is no text"
     if len(text) > MOST_DESCRIPTION:
         return f"has {len(text)} characters; at most {MOST_DESCRIPTION} are allowed"
-    unseen = next((c for c in text if c not in _SEEN and unicodedata.category(c) in _UNSEEN), None)
-    return f"holds a character that nobody sees (U+{ord(unseen):04X})" if unseen is not None else ""
+    return _unseen(text)
+
+
+def _unseen_in(value: Json, steps: tuple[str | int, ...]) -> Iterator[str]:
+    """Where a schema, of which a model is told all, holds what nobody sees."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if problem := _unseen(key):
+                yield f"{problem}, at {path_text(steps) or '(root)'}"
+            yield from _unseen_in(inner, (*steps, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _unseen_in(inner, (*steps, index))
+    elif isinstance(value, str) and (problem := _unseen(value)):
+        yield f"{problem}, at {path_text(steps) or '(root)'}"
+
+
+def _unseen(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return ""
+    before = ""
+    for char in text:
+        if not _is_seen(char, before):
+            return f"holds a character that nobody sees (U+{ord(char):04X})"
+        before = char
+    return ""
+
+
+def _is_seen(char: str, before: str) -> bool:
+    if char == _JOINER:
+        return before not in ("", _JOINER)
+    if char in _STYLES:
+        return before not in ("", _JOINER) and before not in _STYLES
+    return char in _SEEN or not (_UNSEEN_TOO.match(char) or unicodedata.category(char) in _UNSEEN)
 
 
 def _shown(text: str) -> str:

@@ -16,9 +16,14 @@ class Definitions:
     def __init__(self) -> None:
         self._held: dict[tuple[DefinitionKind, str], _Known] = {}
 
-    def put(self, kind: DefinitionKind, name: str, spec: JsonObject) -> Definition:
-        """Add or replace an object; returns what the engine will be told of it."""
-        definition = definition_of(kind.value, name, spec)
+    def put(
+        self, kind: DefinitionKind, name: str, spec: JsonObject, status: JsonObject | None = None
+    ) -> Definition:
+        """Add or replace an object; returns what the engine will be told of it.
+
+        `status` is the operator's: what a ToolCatalog has pinned of its MCP servers.
+        """
+        definition = definition_of(kind.value, name, spec, status)
         self._held[kind, name] = (spec, definition)
         return definition
 

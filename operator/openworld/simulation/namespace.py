@@ -103,9 +103,12 @@ class Namespace:
 
     # What people apply.
 
-    def define(self, kind: str, name: str, spec: JsonObject) -> Definition:
-        """Add or replace a Workflow, ToolCatalog, Policy or Agent; `.problem` says what is wrong with it."""
-        definition = self.definitions.put(DefinitionKind(kind), name, spec)
+    def define(self, kind: str, name: str, spec: JsonObject, status: JsonObject | None = None) -> Definition:
+        """Add or replace a Workflow, ToolCatalog, Policy or Agent; `.problem` says what is wrong with it.
+
+        `status` is what the operator says of a ToolCatalog: what is pinned of its MCP servers.
+        """
+        definition = self.definitions.put(DefinitionKind(kind), name, spec, status)
         self._all_are_due()
         return definition
 

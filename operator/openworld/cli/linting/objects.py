@@ -8,12 +8,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from openworld.api import API_VERSION, GROUP, Signal, TaskResult
+from openworld.api import API_VERSION, GROUP, Signal, TaskResult, ToolCatalog
 from openworld.cli.documents import Document
 from openworld.engine.validity import assess
 from openworld.language.reading import Finding, InvalidResource, joined, read, suggestion
 
 from .problem import Object, Problem, named
+from .servers import with_servers
 from .spelling import spelling_problems
 
 _DNS_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
@@ -67,7 +68,11 @@ def examine(document: Document) -> tuple[Object | None, list[Problem]]:
         return None, [*problems, found.problem("spec", "must be an object")]
     model, findings = _judged(kind, body)
     problems += [found.problem(finding.path, finding.message) for finding in findings]
-    return Object(document, kind, namespace, name, body, model), problems
+    found = Object(document, kind, namespace, name, body, model)
+    if isinstance(model, ToolCatalog):
+        found, more = with_servers(found, model)
+        problems += more
+    return found, problems
 
 
 def _judged(kind: str, body: dict[str, Any]) -> Judged:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -41,7 +42,11 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """A document of a kind that the linter knows. `model` is None where its shape is wrong."""
+    """A document of a kind that the linter knows. `model` is None where its shape is wrong.
+
+    Of a ToolCatalog it has the tools that are pinned of MCP servers too; `withheld` says why others are
+    denied, `is_complete` whether all of them are known here.
+    """
 
     document: Document
     kind: str
@@ -49,6 +54,8 @@ class Object:
     name: str
     body: JsonObject
     model: BaseModel | None = None
+    withheld: Mapping[str, str] = field(default_factory=dict)
+    is_complete: bool = True
 
     def problem(self, path: str, message: str, severity: Severity = Severity.ERROR) -> Problem:
         """A finding about this object."""

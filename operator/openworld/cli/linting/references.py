@@ -7,6 +7,7 @@ of the catalogs that *are* there is an error.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from openworld.api import Agent, Execution, Policy, Task, TaskType, Tool, ToolCatalog, Workflow
@@ -21,11 +22,36 @@ from .order import order_findings
 from .problem import Object, Problem, Severity
 from .scripts import script_findings
 
-_Tools = Generator[Problem, None, tuple[dict[str, Tool], bool]]
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The tools of some catalogs: those to be had, why others are not, and whether there are no more."""
+
+    tools: dict[str, Tool]
+    withheld: dict[str, str]
+    is_complete: bool
+
+    @property
+    def names(self) -> list[str]:
+        return [*self.tools, *self.withheld]
+
+    def problem_with(self, name: str) -> str:
+        """Why a tool is not to be had; empty when it is, or may be."""
+        if name in self.tools:
+            return ""
+        if name in self.withheld:
+            return self.withheld[name]
+        return _unknown_tool(name, self.tools) if self.is_complete else ""
+
+
+_Tools = Generator[Problem, None, _Known]
 
 
 class References:
-    """All objects of the files, found by kind and name; references never cross namespaces."""
+    """All objects of the files, found by kind and name; references never cross namespaces.
+
+    But an object that names none finds what a cluster has printed, which always does.
+    """
 
     def __init__(self, objects: list[Object], *, strict: bool) -> None:
         self._objects = objects
@@ -56,13 +82,22 @@ class References:
                 yield from checks[type(item.model)](item, item.model)
 
     def _find(self, source: Object, kind: str, name: str, path: str) -> Object | list[Problem]:
-        found = self._by_name.get((kind, source.namespace, name))
+        found = self._seen_from(source, kind, name)
         if found is not None:
             return found
         beside = [item for item in self._objects if item.namespace == source.namespace]
         known = [item.name for item in beside if item.kind == kind and item is not source]
         message = f"{kind} {name!r} is not among the files{suggestion(name, known)}"
         return [source.problem(path, message, self._missing)]
+
+    def _seen_from(self, source: Object, kind: str, name: str) -> Object | None:
+        """The object of that name in the same namespace, or the only one that a cluster has printed."""
+        found = self._by_name.get((kind, source.namespace, name))
+        if found is not None or source.namespace:
+            return found
+        named = [item for (of, _, called), item in self._by_name.items() if (of, called) == (kind, name)]
+        printed = [item for item in named if "status" in item.body]
+        return printed[0] if len(printed) == 1 else None
 
     def _needs(self, source: Object, kind: str, name: str, path: str) -> Iterator[Problem]:
         found = self._find(source, kind, name, path)
@@ -72,11 +107,11 @@ class References:
     def _workflow(self, item: Object, workflow: Workflow, path: str = "spec") -> Iterator[Problem]:
         if workflow.policy_ref is not None:
             yield from self._needs(item, "Policy", workflow.policy_ref.name, f"{path}.policyRef.name")
-        tools, complete = yield from self._tools(item, workflow.catalogs, f"{path}.catalogs")
+        known = yield from self._tools(item, workflow.catalogs, f"{path}.catalogs")
         policy = self._binding(item, workflow)
         for where, task in _tasks(workflow.tasks, f"{path}.tasks"):
-            yield from self._task(item, where, task, tools if complete or task.name in tools else None)
-            denied = unmatched(policy, task, tools.get(task.name)) if policy is not None else ""
+            yield from self._task(item, where, task, known)
+            denied = unmatched(policy, task, known.tools.get(task.name)) if policy is not None else ""
             if denied and workflow.policy_ref is not None:
                 message = f"no rule of the policy {workflow.policy_ref.name!r} {denied}"
                 yield item.problem(where, message, Severity.WARNING)
@@ -87,15 +122,16 @@ class References:
         """The policy among the files that binds authored tasks: by its scope, or since they are inline."""
         if workflow.policy_ref is None:
             return None
-        found = self._by_name.get(("Policy", item.namespace, workflow.policy_ref.name))
+        found = self._seen_from(item, "Policy", workflow.policy_ref.name)
         policy = found.model if found is not None else None
         if not isinstance(policy, Policy):
             return None
         return policy if policy.scope is Scope.ALL or isinstance(item.model, Execution) else None
 
     def _tools(self, item: Object, catalogs: list[str], path: str) -> _Tools:
-        """The tools of the named catalogs, and whether all of them are known."""
+        """The tools of the named catalogs, as far as they are known."""
         tools: dict[str, Tool] = {}
+        withheld: dict[str, str] = {}
         complete = True
         for index, name in enumerate(catalogs):
             found = self._find(item, "ToolCatalog", name, f"{path}[{index}]")
@@ -104,20 +140,21 @@ class References:
                 complete = False
             elif isinstance(found.model, ToolCatalog):
                 tools |= {tool.name: tool for tool in found.model.tools}
-                complete = complete and not found.model.mcp_servers  # what they offer, only the cluster knows
+                withheld |= found.withheld
+                complete = complete and found.is_complete
             else:
                 complete = False
-        return tools, complete
+        return _Known(tools, withheld, complete)
 
-    def _task(self, item: Object, where: str, task: Task, tools: dict[str, Tool] | None) -> Iterator[Problem]:
+    def _task(self, item: Object, where: str, task: Task, known: _Known) -> Iterator[Problem]:
         undo = task.compensation
-        if undo is not None and tools is not None and undo.tool not in tools:
-            yield item.problem(f"{where}.compensation.tool", _unknown_tool(undo.tool, tools))
-        if task.type is TaskType.SIMPLE and task.name and tools is not None:
-            tool = tools.get(task.name)
-            if tool is None:
-                yield item.problem(self._tool_path(item, where), _unknown_tool(task.name, tools))
-            else:
+        if undo is not None and (message := known.problem_with(undo.tool)):
+            yield item.problem(f"{where}.compensation.tool", message)
+        if task.type is TaskType.SIMPLE and task.name:
+            tool = known.tools.get(task.name)
+            if message := known.problem_with(task.name):
+                yield item.problem(self._tool_path(item, where), message)
+            elif tool is not None:
                 schema, given = tool.input_schema, task.input_parameters
                 for finding in input_findings(schema, given, f"{where}.inputParameters"):
                     yield item.problem(
@@ -138,10 +175,11 @@ class References:
         return f"{where}.name" if isinstance(value, dict) and "name" in value else f"{where}.type"
 
     def _policy(self, item: Object, policy: Policy) -> Iterator[Problem]:
-        catalogs = [found.model for found in self._objects if isinstance(found.model, ToolCatalog)]
-        if not catalogs or any(catalog.mcp_servers for catalog in catalogs):
+        catalogs = [(found, found.model) for found in self._objects if isinstance(found.model, ToolCatalog)]
+        if not catalogs or not all(found.is_complete for found, _ in catalogs):
             return
-        known = {tool.name for catalog in catalogs for tool in catalog.tools}
+        known = {tool.name for _, catalog in catalogs for tool in catalog.tools}
+        known |= {name for found, _ in catalogs for name in found.withheld}
         for rule_index, rule in enumerate(policy.rules):
             for index, name in enumerate(rule.match.tools):
                 if name not in known:
@@ -152,10 +190,11 @@ class References:
                     yield item.problem(path, message, self._missing)
 
     def _agent(self, item: Object, agent: Agent) -> Iterator[Problem]:
-        tools, complete = yield from self._tools(item, agent.catalogs, "spec.catalogs")
+        known = yield from self._tools(item, agent.catalogs, "spec.catalogs")
+        names = known.names if known.is_complete else []
         for index, pattern in enumerate(agent.tools):
-            if complete and tools and not any(fnmatchcase(name, pattern) for name in tools):
-                message = f"{pattern!r} matches no tool of its catalogs{suggestion(pattern, tools)}"
+            if names and not any(fnmatchcase(name, pattern) for name in names):
+                message = f"{pattern!r} matches no tool of its catalogs{suggestion(pattern, names)}"
                 yield item.problem(f"spec.tools[{index}]", message)
         name = agent.model.script.config_map_name
         script = self._find(item, "ConfigMap", name, "spec.model.script.configMapName")

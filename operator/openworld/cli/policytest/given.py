@@ -10,7 +10,7 @@ from pathlib import Path
 from openworld.api import Policy, Workflow
 from openworld.cli.documents import Dialect, Document
 from openworld.cli.errors import CliError
-from openworld.cli.files import define, documents_in, is_mandatory
+from openworld.cli.files import define, documents_in, is_mandatory, notes_on
 from openworld.engine.needs import Definition, DefinitionKind
 from openworld.language.reading import InvalidResource, read, suggestion
 from openworld.simulation import Bench, Definitions, MissingDefinitionError, PolicyCase
@@ -22,10 +22,11 @@ _NAMED = re.compile(r"\bexecution\s*\.\s*(name|namespace)\b")
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The definitions of the files, by kind the names of their objects."""
+    """The definitions of the files, by kind the names of their objects, and what is not known of them."""
 
     bench: Bench
     names: dict[DefinitionKind, list[str]]
+    notes: tuple[str, ...] = ()
 
     def judge(self, case: PolicyCase, where: str) -> Judged:
         """The verdict on a written case. Raises CliError where the files lack what it needs."""
@@ -93,11 +94,13 @@ def given(paths: Iterable[Path]) -> Given:
     names: dict[DefinitionKind, list[str]] = {kind: [] for kind in DefinitionKind}
     places: dict[tuple[str, str], str] = {}
     mandatory = []
+    defined = []
     put = definitions.put
 
     for kind, name, document in define(
-        lambda kind, name, spec: put(DefinitionKind(kind), name, spec), documents_in(paths)
+        lambda kind, name, spec, status: put(DefinitionKind(kind), name, spec, status), documents_in(paths)
     ):
+        defined.append((kind, name, document))
         where = f"{document.file}:{document.line()}"
         first = places.setdefault((kind.value, name), where)
         if first != where:
@@ -107,7 +110,7 @@ def given(paths: Iterable[Path]) -> Given:
             mandatory.append(name)
     if not names[DefinitionKind.POLICY]:
         raise CliError("there is no Policy in the files")
-    return Given(Bench(definitions, tuple(mandatory)), names)
+    return Given(Bench(definitions, tuple(mandatory)), names, tuple(notes_on(defined)))
 
 
 def written(paths: Iterable[Path]) -> Iterator[tuple[str, str, PolicyCase]]:

@@ -81,6 +81,7 @@ def _report(paths: tuple[Path, ...], cases: tuple[Path, ...], recorded: tuple[Pa
         _replay(report, definitions, path)
     if not report.tested:
         raise CliError("there is nothing to judge: no case, and no recorded proposal")
+    report.notes += definitions.notes
     assumed = sorted({row.verdict["tool"] for row in report.rows() if row.assumed and row.verdict})
     if assumed:
         report.notes.append(

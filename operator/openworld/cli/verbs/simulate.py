@@ -12,8 +12,9 @@ import click
 from openworld.api import JsonObject
 from openworld.cli.documents import Dialect, Document, UnreadableError, parse
 from openworld.cli.errors import CliError
-from openworld.cli.files import define, documents_in, is_mandatory, read_text, write_text
+from openworld.cli.files import define, documents_in, is_mandatory, notes_on, read_text, write_text
 from openworld.cli.output import JSON, TABLE, output_option
+from openworld.cli.plain import one_line
 from openworld.cli.sending import json_object
 from openworld.cli.session import Session, pass_session
 from openworld.engine.needs import DefinitionKind
@@ -91,6 +92,8 @@ def simulate(
         raise CliError("there is no Workflow in the files")
     if name is not None and name not in workflows:
         raise CliError(f"there is no Workflow {name!r} in the files; there is {', '.join(workflows)}")
+    for note in notes_on(defined):
+        click.echo(f"note: {one_line(note)}", err=True)
     run = namespace.start(name or workflows[0], _input(given), requested_by=requested_by)
     try:
         waits = Actor(namespace, script).run(run)
