@@ -273,6 +273,22 @@ def test_tree_shows_what_waits_and_what_has_not_started() -> None:
     assert lines[-1] == "└── · report  SIMPLE  Pending"
 
 
+@pytest.mark.parametrize(
+    ("value", "told"), [({"service": "checkout", "to": "2"}, "service=checkout, to=2"), ({}, "(empty)")]
+)
+def test_tree_says_that_something_else_was_approved_than_was_asked_for(
+    value: dict[str, Any], told: str
+) -> None:
+    world = oncall_waiting()
+    world.define("Policy", "p", {"rules": [{"name": "any", "decision": "RequireApproval"}]})
+    gate = world.task("triage__2__rollback").gate
+    assert gate is not None
+    about = {"ref": "triage__2__rollback", "tool": gate.tool, "item_digest": gate.digest}
+    world.signal("Approve", payload={"input": value}, **about)
+    lines = invoke(cluster(execution(world)), "tree", "run-1").output.splitlines()
+    assert f"approved by bob@example.com with another input: {told}" in lines[5]
+
+
 def test_a_tree_that_is_too_high_folds_its_oldest_settled_branches() -> None:
     root = outline(execution(oncall_done()))
     assert root.rows() == 9

@@ -14,7 +14,7 @@ from openworld.engine.tasks import WITH_JOB
 from openworld.ledger import EventType, epoch_ms
 
 from .logs import logs_text
-from .plain import one_line, value_text
+from .plain import arguments, one_line, value_text
 from .story import CROP, begins_an_attempt, call_text, ruling_text
 from .times import duration_text
 
@@ -137,7 +137,7 @@ class _Outline:
             node = self._task(ref, str(event.get("scope", "")))
             node.what = call_text(event.get("tool"), event.get("input"), 80)
         elif kind == EventType.APPROVAL_GIVEN:
-            self._task(ref, "").notes.append(f"approved by {one_line(event.get('by'), 80)}")
+            self._task(ref, "").notes.append(_approval_text(event))
         elif kind in (EventType.TASK_FAILED, EventType.TASK_SKIPPED):
             self._task(ref, str(event.get("scope", "")))
         elif kind == EventType.TURN_STARTED:
@@ -218,3 +218,11 @@ class _Outline:
                 had_pod=task.get("type") in WITH_JOB and bool(task.get("pod")),
             )
             node.notes += [logs] if logs else []
+
+
+def _approval_text(event: JsonObject) -> str:
+    """Who consented; and to what, where that is not what was asked for."""
+    by = f"approved by {one_line(event.get('by'), 80)}"
+    if "input" not in event:
+        return by
+    return f"{by} with another input: {arguments(event['input'], CROP) or '(empty)'}"
