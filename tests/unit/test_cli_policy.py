@@ -538,12 +538,161 @@ def test_a_mandatory_policy_of_scope_all_binds_the_authored_tasks_of_a_record(tm
     file = write(tmp_path, definitions, {"guard": {"openworld.dev/mandatory": "true"}})
     code, report = judged(file, "--recorded", record)
     assert code == 1
-    [row] = report["tested"][-1]["items"]
-    assert (row["ref"], row["verdict"]["decision"], row["wanted"]["decision"]) == (
-        "triage",
-        "Denied",
-        "Allowed",
+    rows = report["tested"][-1]["items"]
+    assert [
+        (row["ref"], row["verdict"]["decision"], row["wanted"]["decision"], row["differs"]) for row in rows
+    ] == [("triage", "Denied", "Allowed", ["decision"]), ("report", "Allowed", "Allowed", [])]
+
+
+def authored(policy: dict[str, Any] | None = None, *tasks: dict[str, Any]) -> World:
+    """A run of authored tasks alone, done; `policy` is its own."""
+    found = tasks or ({"ref": "find", "type": "look", "input": {}}, {"ref": "say", "type": "HUMAN"})
+    spec = {**copy.deepcopy(WORKFLOW), "tasks": list(found)}
+    if policy is None:
+        del spec["policyRef"]
+    world = World(spec)
+    world.define("ToolCatalog", "tools", base()["ToolCatalog", "tools"])
+    world.define("Policy", "p", policy or {"rules": []})
+    world.step()
+    for ref in list(world.jobs):
+        world.completes(ref, {})
+    return world
+
+
+def files_of(world: World, policy: dict[str, Any] | None = None) -> Definitions:
+    """The definitions that a run was made by, with another policy if one is given."""
+    found = {(kind.value, name): copy.deepcopy(spec) for (kind, name), spec in world.definitions.items()}
+    return found if policy is None else {**found, ("Policy", "p"): policy}
+
+
+def all_tasks(name: str, decision: str = "Allow") -> dict[str, Any]:
+    """A policy of scope All with one rule, on tools and on what people are asked."""
+    match = {"types": ["SIMPLE", "HUMAN"]}
+    return {"scope": "All", "rules": [{"name": name, "match": match, "decision": decision}]}
+
+
+def test_authored_tasks_that_a_policy_binds_are_judged_also_where_nothing_differs(tmp_path: Path) -> None:
+    world = authored(all_tasks("every"))
+    record = recorded(tmp_path, world)
+    code, report = judged(write(tmp_path, files_of(world)), "--recorded", record)
+    assert code == 0
+    assert verdicts(report) == [
+        ("find", "BeforeStart", "Allowed", "every", []),
+        ("say", "BeforeStart", "Allowed", "every", []),
+    ]
+    assert report["tested"][0]["policies"] == ["p"]
+    result = run(write(tmp_path, files_of(world)), "--recorded", record)
+    assert result.output.splitlines()[-1] == "2 authored tasks, 2 verdicts: all as expected"
+    code, report = judged(write(tmp_path, files_of(world, all_tasks("any"))), "--recorded", record)
+    assert (code, [differs for *_, differs in verdicts(report)]) == (1, [["rule"], ["rule"]])
+
+
+def test_a_policy_that_is_to_bind_authored_tasks_judges_a_run_that_it_did_not_bind(tmp_path: Path) -> None:
+    world = authored({"rules": []})
+    record = recorded(tmp_path, world)
+    looks = {
+        "scope": "All",
+        "rules": [{"name": "looks", "match": {"types": ["SIMPLE"]}, "decision": "Allow"}],
+    }
+    code, report = judged(write(tmp_path, files_of(world, looks)), "--recorded", record)
+    assert code == 1
+    assert verdicts(report) == [
+        ("find", "BeforeStart", "Allowed", "looks", []),
+        ("say", "BeforeStart", "Denied", "default-deny", ["decision"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("decision", "differs"),
+    [
+        ("Allow", ["rule"]),
+        ("Deny", ["decision", "check", "rule"]),
+        ("RequireApproval", ["decision", "rule"]),
+    ],
+)
+@pytest.mark.parametrize("task", [{"ref": "say", "type": "HUMAN"}, {"ref": "say", "type": "look"}])
+def test_a_policy_that_binds_authored_tasks_no_more_is_a_change(
+    decision: str, differs: list[str], task: dict[str, Any], tmp_path: Path
+) -> None:
+    world = authored(all_tasks("r", decision), task)
+    record = recorded(tmp_path, world)
+    assert judged(write(tmp_path, files_of(world)), "--recorded", record)[0] == 0
+    code, report = judged(write(tmp_path, files_of(world, {"rules": []})), "--recorded", record)
+    [row] = verdicts(report)
+    assert (code, row[2:]) == (1, ("Allowed", "authored", differs))
+
+
+@pytest.mark.parametrize(
+    ("policy", "tasks", "why"),
+    [
+        (
+            {"rules": []},
+            (),
+            "no policy binds its 2 authored tasks (find, say): p binds proposals alone; with `scope: All` it "
+            "would bind authored tasks too",
+        ),
+        (
+            None,
+            (),
+            "no policy binds its 2 authored tasks (find, say): its workflow names none by policyRef, and "
+            "none of the files is mandatory",
+        ),
+        (
+            all_tasks("every"),
+            ({"ref": "a", "type": "NOOP"}, {"ref": "b", "type": "SET_VARIABLE", "input": {"x": 1}}),
+            "no policy is asked about its 2 authored tasks (NOOP, SET_VARIABLE)",
+        ),
+    ],
+)
+def test_a_run_with_nothing_to_judge_says_what_was_looked_at_and_what_to_do(
+    policy: dict[str, Any] | None, tasks: tuple[dict[str, Any], ...], why: str, tmp_path: Path
+) -> None:
+    world = authored(policy, *tasks)
+    record = recorded(tmp_path, world)
+    result = run(write(tmp_path, files_of(world)), "--recorded", record)
+    assert result.exit_code == 2
+    assert (
+        result.output
+        == f"Error: there is nothing to judge: {record}: run-1 has no judged proposal, and {why}\n"
     )
+
+
+def test_a_run_that_has_nothing_to_judge_is_named_beside_what_is_judged(tmp_path: Path) -> None:
+    world = authored({"rules": []})
+    record = recorded(tmp_path, world)
+    definitions = {**base(), **files_of(world)}
+    found = cases(tmp_path, case([{"decision": "Denied"}]))
+    code, report = judged(write(tmp_path, definitions), "--recorded", record, "--cases", found)
+    assert (code, len(report["tested"])) == (0, 1)
+    assert [note for note in report["notes"] if "no judged proposal" in note] == [
+        f"{record}: run-1 has no judged proposal, and no policy binds its 2 authored tasks (find, say): p binds "
+        "proposals alone; with `scope: All` it would bind authored tasks too"
+    ]
+
+
+def test_a_mandatory_policy_that_binds_proposals_alone_is_named(tmp_path: Path) -> None:
+    world = authored(None)
+    file = write(tmp_path, files_of(world), {"p": {"openworld.dev/mandatory": "true"}})
+    result = run(file, "--recorded", recorded(tmp_path, world))
+    assert result.exit_code == 2
+    assert "(find, say): p binds proposals alone; with `scope: All`" in result.output
+
+
+def test_an_authored_task_that_data_names_is_judged_by_policies_of_any_scope(tmp_path: Path) -> None:
+    named = {"ref": "d", "type": "DYNAMIC", "dynamicTaskNameParam": "t", "input": {"t": "look"}}
+    world = authored({"rules": [{"name": "every", "decision": "Allow"}]}, named)
+    code, report = judged(write(tmp_path, files_of(world)), "--recorded", recorded(tmp_path, world))
+    assert (code, verdicts(report)) == (0, [("d", "BeforeStart", "Allowed", "every", [])])
+    assert report["tested"][0]["policies"] == ["p"]
+
+
+def test_a_run_in_which_nothing_has_begun_says_so(tmp_path: Path) -> None:
+    world = oncall()
+    file = tmp_path / "events.json"
+    file.write_text(json.dumps(execution(world)["status"]["ledger"]["events"][:1]))
+    result = run(write(tmp_path, base()), "--recorded", file)
+    assert result.exit_code == 2
+    assert "none of its tasks has begun: record it when it has gone further" in result.output
 
 
 def test_leaving_audit_mode_is_a_change(tmp_path: Path) -> None:
