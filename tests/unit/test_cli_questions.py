@@ -13,10 +13,10 @@ from openworld.cli.outline import outline
 from openworld.cli.questions import question
 from openworld.cli.story import Story
 from tests.support.governance import rule
+from tests.support.verbs import screen
 from tests.support.world import World, tool
 from tests.support.world import world as world_of
 from tests.unit.cli_double import POLICY, FakeCluster, execution, invoke, oncall, oncall_waiting
-from tests.unit.test_cli_verbs import screen
 from tests.unit.test_governance_runtime import OPEN, running
 
 #: Colours the terminal and clears it (7- and 8-bit), begins a line of its own, runs backwards, and is long.
