@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from openworld.governance import Decision, judge
 from openworld_worker.agent.dialects import DIALECTS, normalise, results
 from openworld_worker.wire import encode
+from tests.support.dialects import SPOKEN, answered, turn_of
 from tests.support.governance import question
-from tests.unit.test_worker_dialects import SPOKEN, answered, turn_of
 
 WORDS = [
     "type", "text", "content", "tool_calls", "function", "arguments", "name", "id", "call_id", "input", "tool_use",

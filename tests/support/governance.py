@@ -33,6 +33,12 @@ TOOLS: list[dict[str, Any]] = [
     tool("rollback", "Destructive", inputSchema=ROLLBACK_SCHEMA),
 ]
 ALLOW_ALL: dict[str, Any] = {"rules": [{"name": "all", "decision": "Allow"}]}
+#: An item that any policy here allows.
+LOOK: dict[str, Any] = {"type": "look", "input": {}}
+#: What the shape check says of a key that an item may not have.
+MAY_SET = (
+    "it may set ref, type, name, input, dependsOn, optional, retry, subWorkflowParam, compensation, retryOf"
+)
 
 
 def rule(name: str = "r", decision: str = "Allow", **more: Any) -> dict[str, Any]:

@@ -8,12 +8,13 @@ import pytest
 
 from openworld.api import Phase
 from openworld.controller import names
+from openworld.controller.stores import ObjectKey
 from openworld.engine.claims import Place, Places, grant, read, release, written
 from openworld.engine.needs import NeedClaim
 from openworld.kube.resources import EXECUTIONS, LIMITS
 from openworld.simulation import Namespace
+from tests.support.reconciling import Bench
 from tests.support.world import tool, world
-from tests.unit.test_reconcile_execution import Bench, ObjectKey
 
 NEED = NeedClaim("tool/a", "run-1", "uid-1", "x", most=1)
 OTHER = Place("run-2", "uid-2", "y", 0)

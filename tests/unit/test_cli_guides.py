@@ -11,13 +11,17 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from openworld.api.workflow import TaskType, Workflow
-from openworld.cli.app import VERBS
+from openworld.cli.app import VERBS, cli
 from openworld.cli.linting import lint
 from openworld.cli.linting.problem import Severity
 from openworld.cli.verbs.signal import _TYPES
 from openworld.language.checks import check_workflow
+from tests.support.guides import blocks
+from tests.support.world import World
+from tests.unit.cli_double import execution
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = (*sorted((REPOSITORY / "docs").rglob("*.md")), REPOSITORY / "README.md")
@@ -122,6 +126,98 @@ def test_the_agent_to_paste_runs_in_simulation_as_its_guide_says(tmp_path: Path)
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "write__2__ask" in done.stdout
+
+
+_OFFLINE = re.compile(
+    r"(?:^    |`)(openworld (?:simulate|policy test) [^`\n]*(?:\n[^`\n]+)?)(?=`|$)", re.MULTILINE
+)
+#: A word in capitals stands for something of the reader's.
+_PLACEHOLDER = re.compile(r"\b[A-Z]{4,}\b|…")
+
+
+def offline_commands() -> list[tuple[str, str]]:
+    """Page and command of each `simulate` and `policy test` that the documentation prints, ready to paste."""
+    pages = [*PAGES, *sorted((REPOSITORY / "examples").rglob("README.md"))]
+    found = [
+        (str(page.relative_to(REPOSITORY)), " ".join(command.split()))
+        for page in pages
+        for command in _OFFLINE.findall(page.read_text())
+    ]
+    return [(page, command) for page, command in found if not _PLACEHOLDER.search(command)]
+
+
+def recorded_refunds(shop: str) -> str:
+    """A run by the policy and the catalog of the guide to tests, as `kubectl get execution -o yaml` prints it."""
+    agent = {
+        "model": {"provider": "scripted", "script": {"configMapName": "s"}},
+        "catalogs": ["refund-tools"],
+    }
+    tasks = [{"ref": "pay", "type": "AGENT", "input": {"agent": "clerk"}}]
+    world = World({"tasks": tasks, "catalogs": ["refund-tools"], "policyRef": {"name": "refunds"}})
+    for document in yaml.safe_load_all(shop):
+        world.define(document["kind"], document["metadata"]["name"], document["spec"])
+    world.define("Agent", "clerk", agent).step()
+    refunds = [{"type": "refund", "ref": f"r{amount}", "input": {"amount": amount}} for amount in (50, 51)]
+    world.completes("pay", proposal={"tasks": refunds})
+    return yaml.safe_dump(execution(world))
+
+
+def workplace(folder: Path, page: str) -> None:
+    """The files that the reader of a page has by then, and the examples."""
+    (folder / "examples").symlink_to(REPOSITORY / "examples")
+    if page.endswith("write-an-agent.md"):
+        note(folder / "note")
+        mock = block(REPOSITORY / page, "tasks:\n      say:").partition("\n\n")[0]
+        (folder / "mock.yaml").write_text(mock)
+        return
+    refund, mock = blocks(REPOSITORY / "docs/guides/simulate.md")[:2]
+    shop, cases = blocks(REPOSITORY / "docs/guides/test-a-policy.md")[:2]
+    texts = {"refund.yaml": refund, "mock.yaml": mock, "shop.yaml": shop, "cases.yaml": cases}
+    for name, text in {**texts, "run.yaml": recorded_refunds(shop)}.items():
+        (folder / name).write_text(text)
+
+
+@pytest.mark.parametrize(("page", "command"), offline_commands())
+def test_a_command_that_needs_no_cluster_works_as_it_is_printed(
+    page: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workplace(tmp_path, page)
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(cli, shlex.split(command)[1:])
+    assert done.exit_code == 0, done.output
+
+
+def test_what_a_simulation_prints_is_a_record_to_test_policies_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = "docs/guides/test-a-policy.md"
+    assert (
+        "`openworld simulate FILE … -o json > run.json` makes such a record"
+        in (REPOSITORY / page).read_text()
+    )
+    workplace(tmp_path, page)
+    monkeypatch.chdir(tmp_path)
+    simulated = [
+        "simulate",
+        "refund.yaml",
+        "--input",
+        '{"order": "A-1"}',
+        "--mock",
+        "mock.yaml",
+        "-o",
+        "json",
+    ]
+    (tmp_path / "run.json").write_text(CliRunner().invoke(cli, simulated).stdout)
+    done = CliRunner().invoke(cli, ["policy", "test", "refund.yaml", "--recorded", "run.json"])
+    assert done.output.splitlines()[-1] == "3 authored tasks, 3 verdicts: all as expected"
+
+
+def test_there_are_commands_to_paste_on_the_pages_that_are_about_them() -> None:
+    pages = [page for page, _ in offline_commands()]
+    assert {"docs/guides/simulate.md", "docs/guides/test-a-policy.md", "docs/guides/write-an-agent.md"} <= {
+        *pages
+    }
+    assert pages.count("docs/guides/simulate.md") == pages.count("docs/guides/test-a-policy.md") == 2
 
 
 def test_a_tool_is_tried_by_hand_as_the_guide_says(tmp_path: Path) -> None:

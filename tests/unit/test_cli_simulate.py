@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -59,7 +60,7 @@ def test_the_guides_example_is_what_happens(tmp_path: Path) -> None:
 def test_the_person_who_says_no_in_the_guide_ends_the_run(tmp_path: Path) -> None:
     objects, mock = blocks(GUIDE)[:2]
     (tmp_path / "flow.yaml").write_text(objects)
-    script = yaml.safe_load(mock) | yaml.safe_load(blocks(GUIDE)[4])
+    script = yaml.safe_load(mock) | yaml.safe_load(blocks(GUIDE)[5])
     del script["approvals"]
     result = simulate(tmp_path, "--input", '{"order": "A-1"}', mock=script)
     assert result.exit_code == 1
@@ -198,27 +199,14 @@ def test_a_recorded_message_of_a_model_is_not_taken_for_a_proposal(tmp_path: Pat
     assert mocked.exit_code == 0, mocked.output
 
 
-def test_the_oncall_example_runs_by_the_script_of_its_agent(tmp_path: Path) -> None:
-    outcomes = {
-        "metrics_lookup": {
-            "service": "checkout",
-            "release": "14:02",
-            "window": "5s",
-            "requests": 10,
-            "error_rate": 0,
-            "p50_ms": 400,
-            "p99_ms": 480,
-        },
-    }
-    mock = {
-        "tasks": {name: [{"output": output}] for name, output in outcomes.items()}
-        | {name: [{"terminal": "not simulated"}] for name in ("deploy_history", "trace_sample", "rollback")}
-        | {"open_incident": [{"output": {"id": "INC-1"}}]},
-    }
-    (tmp_path / "mock.yaml").write_text(yaml.safe_dump(mock))
-    arguments = [str(REPOSITORY / "examples/oncall"), "--mock", str(tmp_path / "mock.yaml")]
-    result = CliRunner().invoke(cli, ["simulate", *arguments, "--input", '{"service": "checkout"}'])
+def test_the_oncall_example_runs_as_its_guide_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = blocks(GUIDE)[4]
+    assert command.strip() in (REPOSITORY / "examples/oncall/README.md").read_text()
+    assert command.strip() in (REPOSITORY / "examples/oncall/mock.yaml").read_text()
+    monkeypatch.chdir(REPOSITORY)
+    result = CliRunner().invoke(cli, shlex.split(command)[1:])
     assert result.exit_code == 0, result.output
+    assert "bob@example.com       approved rollback (triage__2__rollback)" in result.output
     assert "triage__2__delete_deployment denied: rule no-deletes" in result.output
     assert "incident: INC-1" in result.output
 

@@ -5,42 +5,26 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from click.testing import CliRunner
 from rich.console import Console
 
-from openworld.api import SignalType
 from openworld.api.crd import KINDS
 from openworld.cli import kinds
 from openworld.cli.app import VERBS, cli
 from openworld.cli.completions import for_kubectl
 from openworld.cli.errors import CliError
-from openworld.cli.outline import fitted, outline
 from openworld.cli.output import yaml_text
-from openworld.cli.refs import MOST_SHOWN_TASKS
 from openworld.cli.session import Connection, Session
-from openworld.cli.verbs.signal import _TYPES
-from openworld.cli.verbs.tree import _follow, on_screen
+from openworld.cli.verbs.tree import _follow
 from openworld.controller.names import job_name
-from openworld.engine import projection
 from openworld.kube import resources
 from openworld.ledger import rfc3339
-from tests.support.world import START_MS, World
-from tests.support.world import world as world_of
+from tests.support.verbs import WHERE, cluster, unserved
+from tests.support.world import START_MS
 from tests.unit.cli_double import NOW, FakeCluster, execution, invoke, oncall, oncall_done, oncall_waiting
-
-ACCEPTED = {"status": "True", "reason": "Accepted", "message": ""}
-
-
-def cluster(*bodies: dict[str, Any], answer: dict[str, str] | None = None) -> FakeCluster:
-    """A cluster that holds the objects, and an operator that gives this answer to every signal."""
-    made = FakeCluster(answer=answer)
-    for body in bodies:
-        made.put(body)
-    return made
 
 
 def test_run_creates_an_execution_as_the_caller_and_prints_its_name() -> None:
@@ -183,21 +167,7 @@ def test_an_execution_that_the_operator_has_not_seen_is_pending() -> None:
     assert invoke(cluster(body), "ledger", "run-1").stderr == "run-1 has not started\n"
 
 
-WHERE = (
-    "The operator may not be running, or may not serve the namespace "
-    "team (the chart's value `namespaces`). Look where it is installed:\n"
-    "  kubectl -n openworld-system get pods\n"
-    "  kubectl -n openworld-system set env deployment/openworld-operator --list | grep NAMESPACES\n"
-)
 HINT = "{}: Pending for more than 15 s and not begun. " + WHERE
-
-
-def unserved(name: str = "run-1", after_seconds: float = 0) -> dict[str, Any]:
-    """An execution of that many seconds after the start that no operator has looked at; it is 90 s later."""
-    body = execution(oncall(), name)
-    del body["status"]
-    body["metadata"]["creationTimestamp"] = rfc3339(START_MS + round(after_seconds * 1000))
-    return body
 
 
 @pytest.mark.parametrize("verb", [("get",), ("get", "run-1"), ("tree", "run-1"), ("ledger", "run-1")])
@@ -248,88 +218,6 @@ def test_what_begins_in_time_is_waited_for_without_a_word() -> None:
     assert result.stderr == "Error: r is still Running after 60 s; it goes on\n"
 
 
-def test_tree_shows_what_was_proposed_denied_and_approved() -> None:
-    assert invoke(cluster(execution(oncall_done())), "tree", "run-1").output.splitlines() == [
-        "✓ run-1  workflow main  Completed  output {id: INC-1}",
-        "├── ✓ triage  agent oncall  Completed  19.1 s",
-        "│   ├── • turn 1  p-1  look first",
-        "│   │   └── ✓ triage__1__metrics  look(service=checkout)  Completed  rule reads: Reading is free.",
-        "│   ├── • turn 2  p-2  go back",
-        "│   │   ├── ✓ triage__2__rollback  rollback(service=checkout, to=1)  Completed  "
-        "rule own-service: one person; approved by bob@example.com; 4.1 s",
-        "│   │   └── ⊘ triage__2__delete  delete  Denied  rule no-deletes: nobody deletes",
-        "│   └── • turn 3  p-3  answered {cause: deploy}",
-        "└── ✓ report  look(cause=deploy)  Completed",
-    ]
-
-
-def test_tree_shows_what_waits_and_what_has_not_started() -> None:
-    lines = invoke(cluster(execution(oncall_waiting())), "tree", "run-1").output.splitlines()
-    assert lines[0] == "▸ run-1  workflow main  Running  waits for approval of triage__2__rollback (rollback)"
-    assert lines[5] == (
-        "│       ├── ? triage__2__rollback  rollback(service=checkout, to=1)  AwaitingApproval  "
-        "rule own-service: one person; 0 of 1 approvals, waits until 2027-01-15T08:15:03.000Z"
-    )
-    assert lines[-1] == "└── · report  SIMPLE  Pending"
-
-
-def test_a_tree_that_is_too_high_folds_its_oldest_settled_branches() -> None:
-    root = outline(execution(oncall_done()))
-    assert root.rows() == 9
-    assert fitted(root, 7).rows() == 6
-    first, second, third = root.children[0].children
-    assert [(turn.hidden, len(turn.children)) for turn in (first, second, third)] == [(1, 0), (2, 0), (0, 0)]
-    assert fitted(root, 4).rows() == 3
-    assert root.children[0].hidden == 6
-
-
-def test_what_still_changes_is_never_folded() -> None:
-    root = fitted(outline(execution(oncall_waiting())), 1)
-    first, second = root.children[0].children
-    assert [child.status for child in second.children] == ["AwaitingApproval", "Denied"]
-    assert first.hidden == 1
-
-
-def screen(body: dict[str, Any], width: int, height: int) -> list[str]:
-    """The lines of a live tree."""
-    console = Console(file=io.StringIO(), width=width, height=height, color_system=None)
-    console.print(on_screen(outline(body), console))
-    assert isinstance(console.file, io.StringIO)
-    return [line.rstrip() for line in console.file.getvalue().splitlines()]
-
-
-def test_a_live_tree_of_80_columns_says_what_is_waited_for_and_every_state() -> None:
-    body = execution(oncall_waiting(), "incident-response-x7f2q")
-    lines = screen(body, 80, 24)
-    assert lines[:2] == [
-        "▸ incident-response-x7f2q  workflow main  Running  waits for approval of",
-        "triage__2__rollback (rollback)",
-    ]
-    assert lines[6] == "│       ├── ? triage__2__rollback  rollback(se…  AwaitingApproval  rule own-ser…"
-    assert max(map(len, lines)) <= 80
-    assert "  AwaitingApproval" in screen(body, 60, 24)[6]
-
-
-def test_a_live_tree_is_no_higher_than_its_screen() -> None:
-    body = execution(oncall_waiting())
-    whole = screen(body, 80, 24)
-    assert screen(body, 80, len(whole) + 1) == whole
-    folded = screen(body, 80, len(whole))
-    assert len(folded) == len(whole) - 1
-    assert folded[-1] == whole[-1]
-
-
-def test_a_live_tree_on_a_wide_screen_is_the_plain_one() -> None:
-    body = execution(oncall_done())
-    assert screen(body, 400, 40) == invoke(cluster(body), "tree", "run-1").output.splitlines()
-
-
-def test_live_needs_a_terminal() -> None:
-    result = invoke(cluster(execution(oncall())), "tree", "run-1", "--live")
-    assert result.exit_code == 2
-    assert "--live needs a terminal" in result.stderr
-
-
 def test_ledger_tells_follows_and_prints_raw() -> None:
     world = oncall_done()
     c = cluster(execution(world))
@@ -358,302 +246,6 @@ def test_ledger_follow_tells_every_event_once_up_to_the_end() -> None:
     c.changes[("Execution", "run-1")] = [execution(oncall_waiting()), execution(done), execution(done)]
     result = invoke(c, "ledger", "run-1", "--follow", "-o", "json")
     assert [json.loads(line)["seq"] for line in result.output.splitlines()] == list(range(len(done.events)))
-
-
-def test_approve_shows_the_recorded_item_asks_and_sends_its_digest() -> None:
-    world = oncall_waiting()
-    c = cluster(execution(world), answer=ACCEPTED)
-    result = invoke(c, "approve", "run-1", "--reason", "go", terminal=True, typed="y\n")
-    gate = world.task("triage__2__rollback").gate
-    assert gate is not None
-    assert result.exit_code == 0
-    assert result.output.splitlines() == [
-        "An item waits for a person:",
-        "  task:      triage__2__rollback",
-        "  tool:      rollback",
-        "  rule:      own-service",
-        "  why:       one person",
-        "  approvals: 0 of 1",
-        "  expires:   2027-01-15T08:15:03.000Z",
-        f"  digest:    {gate.digest}",
-        "  input:",
-        "    service: checkout",
-        "    to: '1'",
-        "Approve this? [y/N]: y",
-        "triage__2__rollback (rollback) approved",
-    ]
-    assert c.created == [
-        {
-            "apiVersion": "openworld.dev/v1alpha1",
-            "kind": "Signal",
-            "metadata": {"generateName": "approve-", "namespace": "team"},
-            "spec": {
-                "execution": "run-1",
-                "executionUID": "uid-1",
-                "type": "Approve",
-                "by": "bob@example.com",
-                "tool": "rollback",
-                "itemDigest": gate.digest,
-                "ref": "triage__2__rollback",
-                "payload": {"reason": "go"},
-            },
-        }
-    ]
-    assert c.watched == [("Signal", "approve-x1", 30.0)]
-
-
-def test_reject_sends_a_rejection() -> None:
-    c = cluster(execution(oncall_waiting()), answer=ACCEPTED)
-    result = invoke(c, "reject", "run-1", "triage__2__rollback", "--yes", "--timeout", "5")
-    assert (result.exit_code, result.output.splitlines()[-1]) == (
-        0,
-        "triage__2__rollback (rollback) rejected",
-    )
-    assert c.created[0]["spec"]["type"] == "Reject"
-    assert c.watched == [("Signal", "reject-x1", 5.0)]
-
-
-def test_what_is_approved_without_being_asked_is_shown_before_it_is_sent() -> None:
-    c = cluster(execution(oncall_waiting()))
-    shown = invoke(c, "approve", "run-1", "--yes").stdout.splitlines()
-    assert shown[:5] == [
-        "An item waits for a person:",
-        "  task:      triage__2__rollback",
-        "  tool:      rollback",
-        "  rule:      own-service",
-        "  why:       one person",
-    ]
-    assert shown[-3:] == ["  input:", "    service: checkout", "    to: '1'"]
-
-
-@pytest.mark.parametrize(
-    ("args", "sent"),
-    [
-        (("approve", "run-1", "--yes"), "triage__2__rollback (rollback) Approve sent"),
-        (("reject", "run-1", "--yes"), "triage__2__rollback (rollback) Reject sent"),
-        (("signal", "run-1", "Pause"), "run-1: Pause sent"),
-        (("terminate", "run-1"), "run-1: Terminate sent"),
-    ],
-)
-def test_who_may_send_and_not_read_is_told_that_it_was_sent(args: tuple[str, ...], sent: str) -> None:
-    c = cluster(execution(oncall_waiting()), answer=ACCEPTED)
-    c.unreadable = ("Signal",)
-    result = invoke(c, *args)
-    assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, sent)
-    kind = sent.split()[-2].lower()
-    assert result.stderr == (
-        f"The signal {kind}-x1 was sent. The operator's answer cannot be read: you lack the verbs `get`, `list` and "
-        "`watch` on signals.openworld.dev in the namespace team (the role openworld-approver has them). "
-        "`openworld ledger run-1` shows what came of it.\n"
-    )
-    assert len(c.created) == 1
-
-
-def test_without_a_terminal_nothing_is_approved_unseen() -> None:
-    c = cluster(execution(oncall_waiting()), answer=ACCEPTED)
-    result = invoke(c, "approve", "run-1")
-    assert (result.exit_code, result.stderr) == (
-        1,
-        "Error: nothing was sent: there is no terminal to ask on; look at the item and give --yes to approve it\n",
-    )
-    assert "  tool:      rollback\n" in result.stdout
-    result = invoke(c, "approve", "run-1", terminal=True, typed="n\n")
-    assert (result.exit_code, result.stderr) == (1, "Error: nothing was sent\n")
-    assert c.created == []
-
-
-def test_a_refusal_by_the_operator_is_an_error_with_its_reason() -> None:
-    answer = {"status": "False", "reason": "Refused", "message": "the requester may not approve"}
-    result = invoke(cluster(execution(oncall_waiting()), answer=answer), "approve", "run-1", "--yes")
-    assert (result.exit_code, result.stderr) == (
-        1,
-        "Error: the operator refused it: the requester may not approve (signal approve-x1)\n",
-    )
-
-
-def test_an_operator_that_does_not_answer_is_an_error() -> None:
-    result = invoke(cluster(execution(oncall_waiting())), "approve", "run-1", "--yes", "--timeout", "2")
-    assert (result.exit_code, result.stderr) == (
-        1,
-        "Error: the operator has not answered within 2 s; the signal approve-x1 stays and is read when the "
-        f"operator runs. {WHERE}",
-    )
-
-
-@pytest.mark.parametrize(
-    "verb", [("signal", "run-1", "Pause"), ("terminate", "run-1"), ("reject", "run-1", "--yes")]
-)
-def test_no_answer_to_any_signal_says_where_to_look(verb: tuple[str, ...]) -> None:
-    result = invoke(cluster(execution(oncall_waiting())), *verb)
-    assert result.exit_code == 1
-    assert result.stderr.startswith("Error: the operator has not answered within 30 s; ")
-    assert result.stderr.endswith(WHERE)
-
-
-def test_what_does_not_wait_cannot_be_approved() -> None:
-    c = cluster(execution(oncall_waiting()), execution(oncall(), "none"))
-    listed = "waiting for an approval: triage__2__rollback (rollback)"
-    cases = {
-        ("run-1", "report"): f"task 'report' of run-1 does not exist; {listed}",
-        ("run-1", "triage"): f"task 'triage' of run-1 is InProgress; {listed}",
-        ("none",): "nothing in none waits for an approval",
-    }
-    for args, message in cases.items():
-        result = invoke(c, "approve", *args, "--yes")
-        assert (result.exit_code, result.stderr) == (1, f"Error: {message}\n")
-
-
-def test_of_several_that_wait_one_must_be_named() -> None:
-    items = [{"ref": ref, "type": "rollback", "input": {"service": "checkout"}} for ref in ("a", "b")]
-    world = oncall().completes("triage", proposal={"tasks": items})
-    result = invoke(cluster(execution(world)), "approve", "run-1", "--yes")
-    assert (result.exit_code, result.stderr) == (
-        1,
-        "Error: name one: waiting for an approval: triage__1__a (rollback), triage__1__b (rollback)\n",
-    )
-
-
-def test_an_item_that_the_ledger_does_not_show_is_not_decided_on() -> None:
-    body = execution(oncall_waiting())
-    body["status"]["tasks"]["triage__2__rollback"]["approval"]["itemDigest"] = "sha256:other"
-    result = invoke(cluster(body), "approve", "run-1", "--yes")
-    assert (result.exit_code, result.stderr) == (
-        1,
-        "Error: the ledger does not show the item that triage__2__rollback waits with (digest sha256:other); "
-        "do not decide on what cannot be shown\n",
-    )
-
-
-def test_escape_sequences_in_an_item_are_shown_to_who_approves() -> None:
-    item = {"type": "rollback", "input": {"service": "checkout", "to": "1\x1b[8m; rm -rf"}}
-    world = oncall().completes("triage", proposal={"tasks": [item]})
-    result = invoke(cluster(execution(world)), "approve", "run-1", terminal=True, typed="n\n")
-    assert "\x1b" not in result.output
-    assert r"to: \"1\e[8m; rm -rf\"".replace('\\"', '"') in result.output
-
-
-def asking() -> World:
-    """An agent whose second turn has proposed a question to a person; a task is still to come."""
-    world = World(
-        {
-            "tasks": [
-                {"ref": "writer", "type": "AGENT", "input": {"agent": "writer", "goal": "ask"}},
-                {
-                    "ref": "pick",
-                    "type": "SWITCH",
-                    "evaluatorType": "value-param",
-                    "expression": "x",
-                    "input": {"x": "a"},
-                    "decisionCases": {"a": [{"ref": "publish", "type": "NOOP"}]},
-                },
-            ],
-            "policyRef": {"name": "p"},
-        }
-    )
-    world.define(
-        "Policy", "p", {"rules": [{"name": "ask", "match": {"types": ["HUMAN"]}, "decision": "Allow"}]}
-    )
-    world.define("Agent", "writer", {"model": {"provider": "scripted", "script": {"configMapName": "s"}}})
-    world.step().completes("writer", proposal={"tasks": [{"ref": "sure", "type": "HUMAN"}]})
-    world.signal("Complete", ref="writer__1__sure")
-    return world.completes("writer", proposal={"tasks": [{"ref": "ask", "type": "HUMAN"}]})
-
-
-@pytest.mark.parametrize(
-    ("args", "message"),
-    [
-        (("Complete", "ask"), "run-1 has no task 'ask'; did you mean 'writer__2__ask'?"),
-        (("Fail", "writer__1__ask"), "run-1 has no task 'writer__1__ask'; did you mean 'writer__2__ask'?"),
-        (("Rerun", "writr"), "run-1 has no task 'writr'; did you mean 'writer'?"),
-        (("Rerun", "publish"), "run-1 has no task 'publish'; waiting: writer__2__ask"),
-        (("Skip", "pubish"), "run-1 has no task 'pubish'; did you mean 'publish'?"),
-        (("Complete", "zzz\x1b"), "run-1 has no task 'zzz\\x1b'; waiting: writer__2__ask"),
-    ],
-)
-def test_a_task_that_does_not_exist_is_pointed_out_and_nothing_sent(
-    args: tuple[str, ...], message: str
-) -> None:
-    c = cluster(execution(asking()), answer=ACCEPTED)
-    result = invoke(c, "signal", "run-1", *args)
-    assert (result.exit_code, result.stderr, c.created) == (1, f"Error: {message}\n", [])
-
-
-@pytest.mark.parametrize(
-    "args", [("Complete", "writer__2__ask"), ("Skip", "pick"), ("Skip", "publish"), ("Skip", "publish__2")]
-)
-def test_a_task_that_exists_or_may_still_come_is_sent(args: tuple[str, ...]) -> None:
-    c = cluster(execution(asking()), answer=ACCEPTED)
-    assert invoke(c, "signal", "run-1", *args).output == f"run-1: {args[0]} accepted\n"
-
-
-@pytest.mark.parametrize("kind", ["Rerun", "Skip"])
-def test_what_a_long_run_has_behind_it_is_left_to_the_operator(kind: str) -> None:
-    sealed, many = execution(asking()), execution(asking())
-    sealed["status"]["ledger"]["segments"] = 1
-    many["status"]["tasks"] |= {f"t{number}": {"type": "NOOP", "status": "Completed"} for number in range(99)}
-    assert MOST_SHOWN_TASKS == projection.MOST_SHOWN_TASKS
-    for body in (sealed, many):
-        c = cluster(body, answer=ACCEPTED)
-        assert invoke(c, "signal", "run-1", kind, "gone").output == f"run-1: {kind} accepted\n"
-        assert "did you mean 'writer__2__ask'?" in invoke(c, "signal", "run-1", "Fail", "ask").stderr
-
-
-def test_what_has_not_begun_is_left_to_the_operator() -> None:
-    c = cluster(unserved(), answer=ACCEPTED)
-    assert invoke(c, "signal", "run-1", "Complete", "ask").output == "run-1: Complete accepted\n"
-
-
-def test_signal_completes_a_task_and_pauses_a_run() -> None:
-    c = cluster(execution(world_of({"ref": "ask", "type": "HUMAN"}).step()), answer=ACCEPTED)
-    result = invoke(c, "signal", "run-1", "complete", "ask", "--payload", '{"ok": true}')
-    assert (result.exit_code, result.output) == (0, "run-1: Complete accepted\n")
-    assert invoke(c, "signal", "run-1", "PAUSE", "--reason", "lunch").output == "run-1: Pause accepted\n"
-    assert [(s["spec"]["type"], s["spec"].get("ref"), s["spec"].get("payload")) for s in c.created] == [
-        ("Complete", "ask", {"ok": True}),
-        ("Pause", None, {"reason": "lunch"}),
-    ]
-    assert invoke(c, "signal", "run-1", "complete", "ask", "--group", "leads").exit_code == 0
-    assert (c.created[-1]["spec"]["group"], "group" in c.created[0]["spec"]) == ("leads", False)
-
-
-@pytest.mark.parametrize(
-    ("args", "message"),
-    [
-        (("skip",), "Skip is about one task: openworld signal run-1 Skip REF"),
-        (("pause", "ask"), "Pause is about the whole execution and takes no REF"),
-        (("pause", "--group", "leads"), "Pause is not said for a group: leave out --group"),
-        (
-            ("fail", "ask", "--payload", "{}"),
-            "Fail takes --reason and no --payload",
-        ),
-        (
-            ("complete", "ask", "--reason", "x"),
-            "--reason does not go with Complete: the payload is the task's output",
-        ),
-        (
-            ("complete", "ask", "--payload", "no"),
-            "--payload is not JSON: Expecting value: line 1 column 1 (char 0)",
-        ),
-    ],
-)
-def test_signals_that_make_no_sense(args: tuple[str, ...], message: str) -> None:
-    result = invoke(cluster(execution(oncall())), "signal", "run-1", *args)
-    assert (result.exit_code, result.stderr) == (1, f"Error: {message}\n")
-
-
-def test_signal_types_are_those_of_the_api_without_the_decisions() -> None:
-    assert set(_TYPES) == {kind.value for kind in SignalType} - {"Approve", "Reject"}
-    result = invoke(cluster(), "signal", "run-1", "approve", "x")
-    assert result.exit_code == 2
-    assert "use `openworld approve`, which shows what you decide on" in result.stderr
-    assert "'sing' is not one of Complete, Fail, Rerun" in invoke(cluster(), "signal", "run-1", "sing").stderr
-
-
-def test_terminate() -> None:
-    c = cluster(execution(oncall()), answer=ACCEPTED)
-    assert invoke(c, "terminate", "run-1", "--reason", "enough").output == "run-1 terminated\n"
-    assert c.created[0]["spec"]["type"] == "Terminate"
-    assert c.created[0]["spec"]["payload"] == {"reason": "enough"}
 
 
 def test_connection_options_stand_before_or_after_the_verb_and_the_last_counts() -> None:
@@ -726,17 +318,3 @@ def test_yaml_says_exactly_the_value_and_is_harmless() -> None:
     assert yaml.safe_load(text) == value
     assert text.isascii()
     assert yaml_text({"ü": "é"}) == "ü: é\n"
-
-
-@pytest.mark.parametrize("name", ["restart-service", "wipe-database"])
-def test_the_definition_that_an_approval_would_run_is_shown(name: str) -> None:
-    world = oncall()
-    types = {"rules": [{"name": "subs", "match": {"types": ["SUB_WORKFLOW"]}, "decision": "RequireApproval"}]}
-    world.define("Policy", "p", types)
-    world.define("Workflow", name, {"version": 4, "tasks": [{"ref": "z", "type": "HUMAN"}]})
-    item = {"ref": "fix", "type": "SUB_WORKFLOW", "input": {"name": name, "service": "checkout"}}
-    world.completes("triage", proposal={"tasks": [item]})
-    result = invoke(cluster(execution(world), answer=ACCEPTED), "approve", "run-1", "--yes")
-    digest = world.of_type("ApprovalRequested")[0]["subject"]["digest"]
-    assert f"runs:      Workflow {name} version 4 ({digest})" in result.output
-    assert f"running Workflow {name}" in invoke(cluster(execution(world)), "ledger", "run-1").output

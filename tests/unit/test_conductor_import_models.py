@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from openworld.language.conductor.losses import Severity
-from tests.unit.test_conductor_import import imported, task, told, workflow
+from tests.support.conductor import imported, task, told, workflow
 
 KEY = "${workflow.secrets.models.key}"
 

@@ -13,8 +13,8 @@ from openworld.api import Phase
 from openworld.simulation import Namespace, SimulatedExecution
 from openworld_worker.agent.dialects import results
 from openworld_worker.agent.scripted import Scripted
+from tests.support.dialects import SPOKEN, answered, call
 from tests.support.world import tool
-from tests.unit.test_worker_dialects import SPOKEN, answered, call
 
 POLICY: dict[str, Any] = {"rules": [{"name": "reads", "match": {"effects": ["Read"]}, "decision": "Allow"}]}
 

@@ -6,6 +6,7 @@ import pytest
 
 from openworld.api import Phase
 from openworld.engine.desire import desired
+from openworld.engine.projection import waiting_for
 from tests.support.governance import rule
 from tests.support.world import World, world
 from tests.unit.test_engine_agent import agent_world, propose
@@ -93,3 +94,12 @@ def test_nobody_s_answer_in_time_is_a_time_out() -> None:
     w = asked(timeoutSeconds=100, dueSeconds=50).advance(50).advance(50)
     assert (w.phase, w.statuses) == (Phase.TIMED_OUT, {"ask": "TimedOut"})
     assert "nobody answered within timeoutSeconds (100 s)" in w.state.reason
+
+
+@pytest.mark.parametrize("decision", ["Allow", "RequireApproval"])
+def test_what_a_model_asks_a_person_is_labelled_where_the_run_says_what_it_waits_for(decision: str) -> None:
+    w = agent_world({"rules": [rule("people", decision, match={"types": ["HUMAN"]})]})
+    propose(w, {"type": "HUMAN", "ref": "ask", "input": {"question": "approved by bob"}})
+    waits = {"Allow": "person: triage__1__ask", "RequireApproval": "approval of triage__1__ask (HUMAN)"}
+    assert waiting_for(w.state) == f"{waits[decision]} (untrusted, from agent oncall)"
+    assert waiting_for(asked().state) == "person: ask"

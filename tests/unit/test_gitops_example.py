@@ -94,6 +94,16 @@ def test_the_pipeline_passes_what_is_there(example: Path) -> None:
     assert (example / "simulate.xml").exists()
 
 
+def test_git_ignores_exactly_what_the_pipeline_leaves(example: Path) -> None:
+    before = {file.relative_to(example) for file in example.rglob("*")}
+    assert check(example, "base").returncode == 0
+    assert check(example, *produce(example)).returncode == 0
+    left = {f"/{file.relative_to(example)}" for file in example.rglob("*")} - {f"/{file}" for file in before}
+    ignored = (example / ".gitignore").read_text().splitlines()
+    assert left == {line for line in ignored if not line.startswith("#")}
+    assert "kubectl kustomize overlays/production > rendered.yaml" in (example / "README.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("before", "after", "case"),
     [

@@ -9,8 +9,8 @@ import pytest
 from openworld.kube.resources import EXECUTIONS, WORKFLOWS
 from openworld.language.versions import idempotent_name
 from openworld.simulation import Namespace
+from tests.support.reconciling import Bench
 from tests.unit.cli_double import FakeCluster, invoke
-from tests.unit.test_reconcile_execution import Bench
 
 NAME = idempotent_name("other", "order-7")
 

@@ -21,9 +21,9 @@ from openworld.kube import Forbidden, Unavailable
 from openworld.kube.resources import JOBS, PODS, TASK_RESULTS, TOOL_CATALOGS
 from openworld.ledger import epoch_ms
 from tests.support.apiserver import BORN, ApiServerDouble, Request
+from tests.support.reconciling import Bench as Runs
+from tests.support.reconciling import Guard
 from tests.unit.test_queue_workqueue import FakeClock
-from tests.unit.test_reconcile_execution import Bench as Runs
-from tests.unit.test_reconcile_execution import Guard
 
 KEY = DefinitionKey(TOOL_CATALOGS, ObjectKey("team", "tools"))
 SERVER: dict[str, Any] = {

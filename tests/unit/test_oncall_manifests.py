@@ -183,4 +183,5 @@ def test_every_image_is_in_reach_of_the_one_override() -> None:
         "checkout-slow.yaml",
         "execution.yaml",
         "policy-cases.yaml",
+        "mock.yaml",
     } == {file.name for file in FOLDER.glob("*.yaml")}

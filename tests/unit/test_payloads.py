@@ -21,8 +21,8 @@ from openworld.kube import Unavailable
 from openworld.kube.resources import EXECUTIONS, LEDGER_SEGMENTS, WORKFLOWS
 from openworld.language.canonical import digest, stored_size
 from openworld.ledger import INLINE_BYTES, LedgerCorruptError, apart, join, split, verify
+from tests.support.reconciling import Bench, once
 from tests.support.world import world
-from tests.unit.test_reconcile_execution import Bench, once
 
 LARGE = {"text": "x" * 20_000}
 VALUES = st.recursive(

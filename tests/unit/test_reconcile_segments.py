@@ -14,8 +14,8 @@ from openworld.engine import snapshot
 from openworld.kube import Unavailable
 from openworld.kube.resources import EXECUTIONS, LEDGER_SEGMENTS, SIGNALS, WORKFLOWS
 from openworld.ledger import genesis, verify
+from tests.support.reconciling import KEY, Bench, once
 from tests.support.world import world
-from tests.unit.test_reconcile_execution import KEY, Bench, once
 
 EVENTS_A_TASK = 2
 

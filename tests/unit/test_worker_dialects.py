@@ -4,119 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from openworld.governance import judge
-from openworld_worker.agent.dialects import DIALECTS, normalise, results
+from openworld_worker.agent.dialects import DIALECTS, normalise
 from openworld_worker.agent.dialects.arguments import DEEPEST, MOST_BYTES
+from tests.support.dialects import (
+    ABSENT,
+    SPOKEN,
+    answered,
+    call,
+    every,
+    mcp_call,
+    openai_call,
+    openai_message,
+    read,
+    told,
+)
 from tests.support.governance import question
 
-ABSENT: Any = object()
-
-
-def without_absent(**fields: Any) -> dict[str, Any]:
-    return {key: value for key, value in fields.items() if value is not ABSENT}
-
-
-@dataclass(frozen=True)
-class Spoken:
-    """How a dialect says a call and a text; `decoded` when arguments come as an object."""
-
-    call: Callable[..., Any]
-    message: Callable[..., Any]
-    decoded: bool
-    truncated: Callable[[Any], Any] | None = None
-
-
-def openai_call(call_id: Any, name: Any, arguments: Any) -> Any:
-    function = without_absent(name=name, arguments=arguments)
-    return without_absent(id=call_id, type="function", function=function)
-
-
-def openai_message(*calls: Any, text: str = "") -> Any:
-    return {"role": "assistant", "content": text or None, "tool_calls": list(calls)}
-
-
-def responses_call(call_id: Any, name: Any, arguments: Any) -> Any:
-    return without_absent(
-        type="function_call", id="fc_1", call_id=call_id, name=name, arguments=arguments, status="completed"
-    )
-
-
-def responses_message(*calls: Any, text: str = "") -> Any:
-    said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}
-    return {
-        "status": "completed",
-        "output": [{"type": "reasoning", "summary": []}, *([said] if text else []), *calls],
-    }
-
-
-def anthropic_call(call_id: Any, name: Any, arguments: Any) -> Any:
-    return without_absent(type="tool_use", id=call_id, name=name, input=arguments)
-
-
-def anthropic_message(*calls: Any, text: str = "") -> Any:
-    said = [{"type": "text", "text": text}] if text else []
-    thought = {"type": "thinking", "thinking": "hm", "signature": "s"}
-    return {"role": "assistant", "content": [thought, *said, *calls], "stop_reason": "tool_use"}
-
-
-def gemini_call(call_id: Any, name: Any, arguments: Any) -> Any:
-    return {"functionCall": without_absent(id=call_id, name=name, args=arguments), "thoughtSignature": "s"}
-
-
-def gemini_message(*calls: Any, text: str = "") -> Any:
-    thought = {"text": "hm", "thought": True}
-    parts = [thought, *([{"text": text}] if text else []), *calls]
-    return {"candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}]}
-
-
-def mcp_call(call_id: Any, name: Any, arguments: Any) -> Any:
-    params = without_absent(name=name, arguments=arguments)
-    return without_absent(jsonrpc="2.0", id=call_id, method="tools/call", params=params)
-
-
-def mcp_message(*calls: Any, text: str = "") -> Any:  # noqa: ARG001 - a request has no text beside it
-    return list(calls)
-
-
-SPOKEN = {
-    "openai": Spoken(
-        openai_call, openai_message, False, lambda m: {"choices": [{"message": m, "finish_reason": "length"}]}
-    ),
-    "openai-responses": Spoken(
-        responses_call, responses_message, False, lambda m: {**m, "status": "incomplete"}
-    ),
-    "anthropic": Spoken(
-        anthropic_call, anthropic_message, True, lambda m: {**m, "stop_reason": "max_tokens"}
-    ),
-    "gemini": Spoken(
-        gemini_call,
-        gemini_message,
-        True,
-        lambda m: {"candidates": [{**m["candidates"][0], "finishReason": "MAX_TOKENS"}]},
-    ),
-    "mcp": Spoken(mcp_call, mcp_message, True),
-}
-every = pytest.mark.parametrize("dialect", SPOKEN)
 as_text = pytest.mark.parametrize("dialect", [name for name, spoken in SPOKEN.items() if not spoken.decoded])
 as_object = pytest.mark.parametrize("dialect", [name for name, spoken in SPOKEN.items() if spoken.decoded])
 with_text = pytest.mark.parametrize("dialect", [name for name in SPOKEN if name != "mcp"])
-
-
-def call(dialect: str, call_id: Any, name: Any, arguments: Any) -> Any:
-    """A call; arguments that are an object are said as the dialect says them."""
-    if isinstance(arguments, dict) and not SPOKEN[dialect].decoded:
-        arguments = json.dumps(arguments)
-    return SPOKEN[dialect].call(call_id, name, arguments)
-
-
-def read(dialect: str, *calls: Any, text: str = "", **more: Any) -> dict[str, Any]:
-    return normalise(dialect, SPOKEN[dialect].message(*calls, text=text), **more)
 
 
 def tasks(dialect: str, *calls: Any) -> list[dict[str, Any]]:
@@ -533,141 +444,3 @@ def test_a_message_may_come_as_its_text_whose_digest_is_the_providers(dialect: s
     proposal = normalise(dialect, text)
     assert proposal["tasks"] == normalise(dialect, message)["tasks"]
     assert proposal["raw"]["digest"] == "sha256:" + hashlib.sha256(text.encode()).hexdigest()
-
-
-def told(dialect: str, proposal: dict[str, Any]) -> list[dict[str, Any]]:
-    """What a proposal's calls are told when tools `look` return 7 and all else is denied."""
-    return results(dialect, [turn_of(proposal)])
-
-
-def turn_of(proposal: dict[str, Any]) -> dict[str, Any]:
-    verdict = judge(question(), proposal)
-    records = [item.record() for item in verdict.items]
-    done = [r["ref"] for r in records if r["decision"] == "Allowed"]
-    outcomes = [{"ref": ref, "status": "Completed", "output": {"n": 7}} for ref in done]
-    past = {"turn": 1, "proposal": proposal, "verdict": records, "results": outcomes}
-    return {**past, "problem": verdict.problem} if verdict.problem else past
-
-
-def answered(dialect: str, messages: list[dict[str, Any]]) -> dict[str, Any]:
-    """What each call id was told; fails when one was told twice."""
-    found: list[tuple[str, Any]] = []
-    for message in messages:
-        if dialect == "openai" and message["role"] == "tool":
-            found.append((message["tool_call_id"], json.loads(message["content"])))
-        elif dialect == "openai-responses" and message.get("type") == "function_call_output":
-            found.append((message["call_id"], json.loads(message["output"])))
-        elif dialect == "anthropic":
-            blocks = [block for block in message["content"] if block["type"] == "tool_result"]
-            found += [(block["tool_use_id"], json.loads(block["content"])) for block in blocks]
-        elif dialect == "gemini":
-            responses = [p["functionResponse"] for p in message["parts"] if "functionResponse" in p]
-            found += [(response.get("id", response["name"]), response["response"]) for response in responses]
-        elif dialect == "mcp" and "id" in message:
-            found.append((message["id"], message["result"]["structuredContent"]))
-    told_once = dict(found)
-    assert len(told_once) == len(found)
-    return told_once
-
-
-@every
-def test_every_call_is_told_its_result_or_the_reason(dialect: str) -> None:
-    broken = None if SPOKEN[dialect].decoded else "{"
-    calls = [
-        call(dialect, "c1", "look", {}),
-        SPOKEN[dialect].call("c2", "look", broken),
-        call(dialect, "c3", "delete", {}),
-    ]
-    messages = told(dialect, read(dialect, *calls))
-    assert len(messages) == (1 if dialect in ("anthropic", "gemini") else 3)
-    bodies = answered(dialect, messages)
-    assert bodies["c1"] == {
-        "ref": "triage__1__look",
-        "decision": "Allowed",
-        "status": "Completed",
-        "output": {"n": 7},
-    }
-    assert bodies["c2"]["decision"] == "Denied"
-    assert bodies["c2"]["rule"] == "arguments"
-    assert bodies["c2"]["reason"].startswith("its worker could not read it: the call's arguments: the value ")
-    assert (bodies["c3"]["decision"], bodies["c3"]["check"]) == ("Denied", "catalog")
-
-
-@every
-def test_one_call_of_several_tasks_is_told_of_all_of_them_at_once(dialect: str) -> None:
-    proposal = read(
-        dialect, call(dialect, "c1", "propose_tasks", {"tasks": [{"type": "look"}, {"type": "nope"}]})
-    )
-    bodies = answered(dialect, told(dialect, proposal))
-    assert [body["decision"] for body in bodies["c1"]["items"]] == ["Allowed", "Denied"]
-
-
-@every
-def test_a_proposal_that_is_refused_as_a_whole_answers_every_call_with_the_problem(dialect: str) -> None:
-    proposal = read(dialect, call(dialect, "c1", "propose_tasks", {"taskz": []}))
-    bodies = answered(dialect, told(dialect, proposal))
-    assert bodies["c1"]["reason"].startswith("a proposal has no field 'taskz'")
-    answer = read(dialect, call(dialect, "c1", "propose_tasks", {"output": {"cause": 1}}))
-    refused = {"turn": 1, "proposal": answer, "verdict": [], "results": [], "problem": "output breaks it"}
-    messages = results(dialect, [refused])
-    assert answered(dialect, messages) == {"c1": {"decision": "Denied", "reason": "output breaks it"}}
-    assert len(messages) == 1
-
-
-@every
-def test_failures_are_marked_where_the_dialect_can(dialect: str) -> None:
-    calls = [call(dialect, "c1", "look", {}), call(dialect, "c2", "nope", {})]
-    text = json.dumps(told(dialect, read(dialect, *calls)))
-    for mark in {"anthropic": ['"is_error": false', '"is_error": true'], "mcp": ['"isError": true']}.get(
-        dialect, []
-    ):
-        assert text.count(mark) == 1
-
-
-@every
-def test_what_no_call_asked_is_told_as_a_note(dialect: str) -> None:
-    proposal = {
-        "tasks": [{"type": "look"}, {"type": "nope"}],
-        "raw": {"dialect": "other", "calls": [{"id": "c1"}]},
-    }
-    messages = told(dialect, proposal)
-    assert answered(dialect, messages) == {}
-    assert len(messages) == 1
-    assert "nope" in json.dumps(messages)
-    rejected = {
-        "turn": 2,
-        "proposal": {"output": {"text": "x"}},
-        "verdict": [],
-        "problem": "breaks the schema",
-    }
-    assert "breaks the schema" in json.dumps(results(dialect, [rejected]))
-    assert results(dialect, [{"turn": 3, "proposal": {"output": {}}, "verdict": [], "results": []}]) == []
-
-
-def test_gemini_calls_without_ids_are_answered_by_name_and_in_order() -> None:
-    proposal = read(
-        "gemini", *[gemini_call(ABSENT, "look", {}), gemini_call(ABSENT, "look", {}), {"inlineData": {}}]
-    )
-    answer, note = told("gemini", proposal)
-    assert [part["functionResponse"]["name"] for part in answer["parts"]] == ["look", "look"]
-    assert [part["functionResponse"]["response"]["ref"] for part in answer["parts"]] == [
-        "triage__1__look",
-        "triage__1__look_2",
-    ]
-    assert "inlineData" in note["parts"][0]["text"]
-
-
-@every
-@pytest.mark.parametrize(
-    "turn",
-    [
-        None,
-        7,
-        {},
-        {"proposal": "[redacted]"},
-        {"proposal": {"raw": "[redacted]"}},
-        {"verdict": "x", "results": [1], "proposal": {"tasks": {}}},
-    ],
-)
-def test_a_history_of_which_parts_are_redacted_is_told_as_far_as_it_goes(dialect: str, turn: Any) -> None:
-    assert results(dialect, [turn]) == []

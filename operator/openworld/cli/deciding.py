@@ -18,10 +18,13 @@ from .errors import CliError
 from .history import History
 from .output import yaml_text
 from .plain import one_line
+from .questions import Askers, asked_by, asking, question, untrusted
 from .sending import find_execution, send, timeout_option
 from .session import Session, connection_options
 
 F = TypeVar("F", bound=Callable[..., Any])
+#: Characters of what a model wants to ask a person.
+_QUESTION = 600
 
 
 def decision_options(command: F) -> F:
@@ -58,9 +61,9 @@ def decide(
     ref = _chosen(execution, ref)
     gate = execution["status"]["tasks"][ref]["approval"]
     item = recorded_item(execution, ref, gate)
-    click.echo(shown(ref, gate, item))
+    click.echo(shown(ref, gate, item, _askers(execution).of(ref)))
     if edited is not None:
-        lines = [f"    {line}" for line in yaml_text(edited).splitlines()]
+        lines = [f"    {line}" for line in yaml_text(edited, folded=False).splitlines()]
         click.echo("\n".join(["  input that you approve instead:", *lines]))
     if not yes and not session.has_terminal():
         raise CliError(
@@ -102,14 +105,16 @@ def recorded_item(execution: JsonObject, ref: str, gate: JsonObject) -> JsonObje
     )
 
 
-def shown(ref: str, gate: JsonObject, item: JsonObject) -> str:
-    """The item in full, for the person who decides on it."""
-    values = yaml_text(item.get("input") or {})
+def shown(ref: str, gate: JsonObject, item: JsonObject, asker: str = "") -> str:
+    """The item in full, for the person who decides on it.
+
+    A text that `asker` wants to put to a person is cropped, and says whose it is: nobody decides by it.
+    """
     subject = item.get("subject") or {}
     version = f" version {subject['version']}" if "version" in subject else ""
     fields = {
         "task": ref,
-        "tool": gate["tool"],
+        "tool": asking(asker) if asker else gate["tool"],
         "runs": f"{subject['kind']} {subject['name']}{version} ({subject['digest']})" if subject else "",
         "rule": item.get("rule") or "",
         "why": item.get("reason") or "",
@@ -118,27 +123,39 @@ def shown(ref: str, gate: JsonObject, item: JsonObject) -> str:
         "digest": gate["itemDigest"],
     }
     rows = [f"  {key + ':':<11}{one_line(value)}" for key, value in fields.items() if value]
-    inputs = [f"    {line}" for line in values.splitlines()]
-    return "\n".join(["An item waits for a person:", *rows, "  input:", *inputs])
+    values = item.get("input") or {}
+    if asker:
+        inputs = [f"  input ({untrusted(asker)}): {question(values, _QUESTION)}"]
+    else:
+        inputs = ["  input:", *(f"    {line}" for line in yaml_text(values, folded=False).splitlines())]
+    return "\n".join(["An item waits for a person:", *rows, *inputs])
+
+
+def _askers(execution: JsonObject) -> Askers:
+    return asked_by(((execution.get("status") or {}).get("ledger") or {}).get("events") or ())
 
 
 def _chosen(execution: JsonObject, ref: str | None) -> str:
     gates = waiting(execution)
-    name = execution["metadata"]["name"]
+    name, listed = execution["metadata"]["name"], _listed(execution, gates)
     if ref is not None:
         if ref in gates:
             return ref
         task = ((execution.get("status") or {}).get("tasks") or {}).get(ref)
         stands = f"is {task.get('status')}" if task else "does not exist"
-        raise CliError(f"task {ref!r} of {name} {stands}; {_listed(gates)}")
+        raise CliError(f"task {ref!r} of {name} {stands}; {listed}")
     if len(gates) == 1:
         return next(iter(gates))
     if not gates:
         raise CliError(f"nothing in {name} waits for an approval")
-    raise CliError(f"name one: {_listed(gates)}")
+    raise CliError(f"name one: {listed}")
 
 
-def _listed(gates: dict[str, JsonObject]) -> str:
+def _listed(execution: JsonObject, gates: dict[str, JsonObject]) -> str:
     if not gates:
         return "nothing waits for an approval"
-    return "waiting for an approval: " + ", ".join(f"{ref} ({gate['tool']})" for ref, gate in gates.items())
+    askers = _askers(execution)
+    what = {
+        ref: asking(askers.of(ref)) if askers.of(ref) else f"({gate['tool']})" for ref, gate in gates.items()
+    }
+    return "waiting for an approval: " + ", ".join(f"{ref} {said}" for ref, said in what.items())

@@ -17,6 +17,7 @@ from openworld.ledger import EventType
 
 from .errors import CliError
 from .plain import one_line
+from .questions import asked_by
 from .records import Record
 from .refs import authored, like
 from .story import begins_an_attempt
@@ -60,9 +61,11 @@ class _Ledger:
         )
         if task is None and definition is None and not verdicts:
             raise CliError(self._unknown(ref))
+        asker = asked_by(self._events).of(ref)
         return {
             "execution": self._execution(),
             "ref": ref,
+            **({"asker": asker} if asker else {}),
             "kind": "Task" if task is not None or definition is not None else "DeniedItem",
             "runs": self._runs(ref, task, verdicts),
             "status": task.status.value

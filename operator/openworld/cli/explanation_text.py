@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from openworld.api import JsonObject
 from openworld.ledger import epoch_ms
 
-from .plain import arguments, one_line, value_text
+from .plain import arguments, one_line, prose, value_text
+from .questions import asking, proposer, question, question_text, untrusted
 from .story import CROP, call_text, proposed_items, ruling_text
 from .times import duration_text
 
@@ -45,7 +46,8 @@ def headline(told: JsonObject) -> str:
     """What is explained, what it runs, and where it stands."""
     runs = told.get("runs") or {}
     name = runs.get("tool") or (f"agent {runs['agent']}" if runs.get("agent") else runs.get("type", ""))
-    parts = (one_line(told["ref"], 130), one_line(name, 80), one_line(told["status"], 40))
+    what = asking(told["asker"]) if told.get("asker") else one_line(name, 80)
+    parts = (one_line(told["ref"], 130), what, one_line(told["status"], 40))
     return "  ".join(part for part in parts if part)
 
 
@@ -80,9 +82,10 @@ def _why(told: JsonObject) -> Iterator[str]:
     if "agentDigest" in by:
         yield f"Agent {_digest(by['agentDigest'])}, on the context {_digest(origin.get('contextDigest'))}"
     if "proposed" in origin:
-        yield f"as proposed: {proposed_items({'tasks': [origin['proposed']]})[0]}"
+        [proposed] = proposed_items({"tasks": [origin["proposed"]]}, proposer(by["ref"], by.get("agent")))
+        yield f"as proposed: {proposed}"
     if "rationale" in origin:
-        yield f"rationale (untrusted text of {who}): {one_line(origin['rationale'], _TEXT_CROP)}"
+        yield f"rationale (untrusted text of {who}): {prose(origin['rationale'], _TEXT_CROP)}"
 
 
 def _proposer(by: JsonObject) -> str:
@@ -106,7 +109,7 @@ def _allowed(told: JsonObject) -> Iterator[str]:
     for asked in told.get("approvals", ()):
         judged = [(v.get("ruleText"), v["policies"], v["catalogs"]) for v in told["verdicts"]]
         basis = (asked["ruleText"], asked.get("policies"), asked.get("catalogs"))
-        yield from _approval(asked, is_known=basis in judged)
+        yield from _approval(asked, told.get("asker", ""), is_known=basis in judged)
     if not told["verdicts"] and not told.get("approvals") and "definition" in told["origin"]:
         yield "it is authored: its verdict is recorded only if it is denied, or needs a person"
 
@@ -132,13 +135,14 @@ def _access(verdict: JsonObject) -> Iterator[str]:
     yield f"  access: service account {account} {may} use tool {one_line(verdict.get('tool', ''), 80)}"
 
 
-def _approval(asked: JsonObject, *, is_known: bool) -> Iterator[str]:
+def _approval(asked: JsonObject, asker: str, *, is_known: bool) -> Iterator[str]:
     terms = asked["approval"]
     people = "1 person" if terms["count"] == 1 else f"{terms['count']} people"
     who = ", not the requester" if terms.get("notRequester") else ""
     rule = one_line(asked["rule"], 63)
     yield f"asked {people}{who} for consent at {asked['at']}, until {asked['expiresAt']} (rule {rule})"
-    call = call_text(asked["tool"], asked.get("input"), _TEXT_CROP)
+    values = asked.get("input")
+    call = question_text(asker, values) if asker else call_text(asked["tool"], values, _TEXT_CROP)
     if "budget" in asked:
         call = f"more of a budget: {one_line(asked.get('reason', ''), _TEXT_CROP)}"
     yield f"  to exactly {call}, item {_digest(asked['itemDigest'])}"
@@ -161,7 +165,9 @@ def _approval(asked: JsonObject, *, is_known: bool) -> Iterator[str]:
 
 def _saw(told: JsonObject) -> Iterator[str]:
     saw = told.get("saw") or {}
-    if "input" in saw:
+    if "input" in saw and told.get("asker"):
+        yield f"input ({untrusted(told['asker'])}): {question(saw['input']) or '(empty)'}"
+    elif "input" in saw:
         yield f"input: {arguments(saw['input'], _TEXT_CROP) or '(empty)'}"
     for secret in saw.get("secrets") or ():
         name, key = one_line(secret.get("name"), 80), one_line(secret.get("key"), 80)

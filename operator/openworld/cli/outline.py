@@ -14,7 +14,8 @@ from openworld.engine.tasks import WITH_JOB
 from openworld.ledger import EventType, epoch_ms
 
 from .logs import logs_text
-from .plain import one_line, value_text
+from .plain import arguments, one_line, prose, value_text
+from .questions import Askers, asking, question_text
 from .story import CROP, begins_an_attempt, call_text, ruling_text
 from .times import duration_text
 
@@ -96,6 +97,7 @@ class _Outline:
         self._turns: dict[str, Node] = {}
         self._scheduled_at: dict[str, str] = {}
         self._attempt_seq: dict[str, int] = {}
+        self._askers = Askers()
         self._uid, self._namespace = str(metadata.get("uid", "")), str(metadata.get("namespace", ""))
         self._phase = str(status.get("phase") or PENDING)
         self.root = Node(one_line(metadata["name"]), f"workflow {one_line(workflow, 80)}", self._phase)
@@ -117,6 +119,7 @@ class _Outline:
 
     def _read(self, event: JsonObject) -> None:
         kind, ref = event.get("type"), str(event.get("ref", ""))
+        self._askers.read(event)
         if begins_an_attempt(event):
             self._attempt_seq[ref] = event["seq"]
         if kind == EventType.EXECUTION_STARTED:
@@ -127,7 +130,10 @@ class _Outline:
             node = self._task(ref, str(event.get("scope", "")))
             tool = event.get("tool")
             values = event.get("input") or {}
-            if isinstance(tool, dict):
+            asker = self._askers.of(ref)
+            if asker:
+                node.what = question_text(asker, values)
+            elif isinstance(tool, dict):
                 node.what = call_text(tool.get("name"), values, 80)
             elif event.get("taskType") == "AGENT":
                 node.what = f"agent {one_line(values.get('agent'), 80)}"
@@ -135,9 +141,10 @@ class _Outline:
                 node.what = one_line(event.get("taskType"), 40)
         elif kind == EventType.APPROVAL_REQUESTED and "budget" not in event:
             node = self._task(ref, str(event.get("scope", "")))
-            node.what = call_text(event.get("tool"), event.get("input"), 80)
+            asker, values = self._askers.of(ref), event.get("input")
+            node.what = question_text(asker, values) if asker else call_text(event.get("tool"), values, 80)
         elif kind == EventType.APPROVAL_GIVEN:
-            self._task(ref, "").notes.append(f"approved by {one_line(event.get('by'), 80)}")
+            self._task(ref, "").notes.append(_approval_text(event))
         elif kind == EventType.BUDGET_EXTENDED:
             self._task(ref, "").notes.append(f"granted more {one_line(event.get('limit'), 40)}")
         elif kind in (EventType.TASK_FAILED, EventType.TASK_SKIPPED):
@@ -172,7 +179,7 @@ class _Outline:
         turn.what = one_line(event.get("proposal"), 20)
         turn.status = ""
         if isinstance(content, dict) and content.get("rationale"):
-            turn.notes.append(one_line(content["rationale"], 200))
+            turn.notes.append(prose(content["rationale"], 200))
 
     def _judged(self, ref: str, event: JsonObject) -> None:
         turn = self._turn(ref, event)
@@ -191,7 +198,9 @@ class _Outline:
                 self._task(str(item.get("ref")), f"{ref}/{event.get('turn')}").notes.append(ruling_text(item))
 
     def _describe(self, ref: str, node: Node) -> None:
-        task = self._tasks.get(ref)
+        task, asker = self._tasks.get(ref), self._askers.of(ref)
+        if asker and not node.what:
+            node.what = asking(asker)
         if task is None:
             return
         node.status = str(task.get("status") or "")
@@ -220,3 +229,11 @@ class _Outline:
                 had_pod=task.get("type") in WITH_JOB and bool(task.get("pod")),
             )
             node.notes += [logs] if logs else []
+
+
+def _approval_text(event: JsonObject) -> str:
+    """Who consented; and to what, where that is not what was asked for."""
+    by = f"approved by {one_line(event.get('by'), 80)}"
+    if "input" not in event:
+        return by
+    return f"{by} with another input: {arguments(event['input'], CROP) or '(empty)'}"

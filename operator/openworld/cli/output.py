@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -37,15 +38,31 @@ def print_object(value: Any, form: str) -> None:
     click.echo(yaml_text(value), nl=False)
 
 
-def yaml_text(value: Any) -> str:
-    """YAML that says exactly the value: non-ASCII text as it is, unless some of it cannot be printed."""
+def yaml_text(value: Any, *, folded: bool = True) -> str:
+    """YAML that says exactly the value: non-ASCII text as it is, unless some of it cannot be printed.
+
+    Unless `folded`, each text stands on one line, its line breaks escaped: none of it looks like a field.
+    """
     import yaml
 
-    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110)
-    if lines(text) == text:
+    class Dumper(yaml.SafeDumper):
+        """Not the library's own: what is said of texts here is not said everywhere."""
+
+    if not folded:
+        Dumper.add_representer(str, _on_one_line)
+
+    def dumped(*, as_it_is: bool) -> str:
+        width = 110 if folded else math.inf
+        text: str = yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=as_it_is, width=width)
         return text
-    escaped: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=False, width=110)
-    return escaped
+
+    text = dumped(as_it_is=True)
+    return text if lines(text) == text else dumped(as_it_is=False)
+
+
+def _on_one_line(dumper: Any, text: str) -> Any:
+    style = '"' if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 def without_managed_fields(body: Any) -> Any:

@@ -20,6 +20,11 @@ def one_line(value: object, limit: int | None = None) -> str:
     return cropped("".join(_visible(char) for char in str(value)), limit)
 
 
+def prose(value: object, limit: int | None = None) -> str:
+    """Somebody's words on one line; blanks are one, so that they push nothing to a line of its own."""
+    return cropped(" ".join(one_line(value).split()), limit)
+
+
 def lines(value: object) -> str:
     """The text with its line breaks and tabs, everything else unprintable escaped."""
     return "".join(char if char in "\n\t" else _visible(char) for char in str(value))

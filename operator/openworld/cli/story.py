@@ -16,7 +16,8 @@ from openworld.governance.checks.limits import usd
 from openworld.ledger import EventType, epoch_ms
 
 from .logs import logs_text
-from .plain import arguments, counted, cropped, one_line, value_text
+from .plain import arguments, counted, cropped, one_line, prose, value_text
+from .questions import HUMAN, Askers, asking, proposer, question_text
 from .times import duration_text
 
 #: Events after which the operator creates a Job for the task, which is named after the event; so does a
@@ -65,6 +66,7 @@ class Story:
     attempt_seq: dict[str, int] = field(default_factory=dict)
     had_pod: set[str] = field(default_factory=set)
     agents: dict[str, str] = field(default_factory=dict)
+    askers: Askers = field(default_factory=Askers)
 
     def tell(self, event: JsonObject) -> Line:
         """The line of the next event."""
@@ -90,9 +92,17 @@ class Story:
             yield self.tell(event)
 
     def name(self, event: JsonObject) -> str:
-        """What the event's task runs: the tool, the agent, or its type."""
+        """What the event's task runs: the tool, the agent, or its type; whose question it is, if proposed."""
         ref = str(event.get("ref", ""))
+        asker = self.askers.of(ref)
+        if asker:
+            return asking(asker)
         return one_line(self.runs_as.get(ref) or ref, 80)
+
+    def call(self, event: JsonObject, name: object, values: object) -> str:
+        """What the event's task runs, with which input."""
+        asker = self.askers.of(str(event.get("ref", "")))
+        return question_text(asker, values) if asker else call_text(name, values)
 
     def lasted(self, event: JsonObject) -> str:
         """` in 4.1 s`: an attempt from its start to the event, an agent from its first turn's."""
@@ -117,6 +127,7 @@ class Story:
 
     def _remember(self, kind: str, event: JsonObject, at_ms: int) -> None:
         ref = str(event.get("ref", ""))
+        self.askers.read(event)
         if begins_an_attempt(event) and isinstance(event.get("seq"), int):
             self.attempt_seq[ref] = event["seq"]
             self.had_pod.discard(ref)
@@ -185,22 +196,23 @@ def ruling_text(item: JsonObject) -> str:
     return ": ".join(part for part in (source, why) if part) + without
 
 
-def proposed_items(content: object) -> list[str]:
-    """The items of a proposal, which may be anything at all, as calls."""
+def proposed_items(content: object, by: str) -> list[str]:
+    """The items of a proposal, which may be anything at all, as calls; questions as those of `by`."""
     tasks = content.get("tasks") if isinstance(content, dict) else None
     if not isinstance(tasks, list):
         return []
-    return [_proposed(item) for item in tasks]
+    return [_proposed(item, by) for item in tasks]
 
 
-def _proposed(item: object) -> str:
+def _proposed(item: object, by: str) -> str:
     if not isinstance(item, dict):
         return value_text(item, CROP)
     kind = item.get("type") or item.get("name") or "?"
     if "malformed" in item:
         return f"{one_line(kind, 80)} (unreadable)"
     values = item.get("input", item.get("inputParameters"))
-    call = call_text(kind, values if isinstance(values, dict) else {})
+    shown = values if isinstance(values, dict) else {}
+    call = question_text(by, shown) if kind == HUMAN else call_text(kind, shown)
     after = item.get("dependsOn")
     return call + (f" after {arguments(after, 80)}" if after else "")
 
@@ -332,7 +344,8 @@ def _scheduled(story: Story, event: JsonObject) -> _Told:
         source = f" (proposal {one_line(origin['proposal'], 20)}, item {origin.get('item')})"
     values = {key: value for key, value in (event.get("input") or {}).items() if key != "agent"}
     later = f", not before {one_line(event['notBefore'], 40)}" if event.get("notBefore") else ""
-    return _Told(f"scheduled {call_text(story.name(event), values)}{source}{later}", Tone.QUIET)
+    call = story.call(event, story.name(event), values)
+    return _Told(f"scheduled {call}{source}{later}", Tone.QUIET)
 
 
 @_on(EventType.TASK_STARTED)
@@ -475,8 +488,9 @@ def _proposal(story: Story, event: JsonObject) -> _Told:
     turn = f"turn {event.get('turn')}: {_proposer(story, event)}"
     why = ""
     if isinstance(content, dict) and content.get("rationale"):
-        why = f": {one_line(content['rationale'], _REASON_CROP)}"
-    items = proposed_items(content)
+        why = f": {prose(content['rationale'], _REASON_CROP)}"
+    ref = str(event.get("ref", ""))
+    items = proposed_items(content, proposer(ref, story.agents.get(ref)))
     answer = content.get("output") if isinstance(content, dict) else None
     if answer is not None and not items:
         return _Told(f"{turn} answered {value_text(answer, CROP)}{why}")
@@ -525,7 +539,6 @@ def _materialized(story: Story, event: JsonObject) -> _Told:
 
 @_on(EventType.APPROVAL_REQUESTED)
 def _approval_requested(story: Story, event: JsonObject) -> _Told:
-    del story
     people = counted(int((event.get("approval") or {}).get("count") or 1), "person")
     people = people.replace("persons", "people")
     until = f" until {one_line(event['expiresAt'], 40)}" if event.get("expiresAt") else ""
@@ -535,7 +548,7 @@ def _approval_requested(story: Story, event: JsonObject) -> _Told:
         return _Told(
             f"has used up a budget, and waits for {people} to grant more: {offer}{rule}{until}", Tone.WAITING
         )
-    call = call_text(event.get("tool"), event.get("input"))
+    call = story.call(event, event.get("tool"), event.get("input"))
     subject = event.get("subject") or {}
     runs = (
         f" running {one_line(subject.get('kind'), 40)} {one_line(subject.get('name'), 80)}" if subject else ""

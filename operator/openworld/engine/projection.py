@@ -101,7 +101,8 @@ def waiting_for(state: State) -> str:
     if state.is_paused:
         return f"resume (paused by {state.paused_by or BY_SPEC})"
     people = [
-        f"approval of {task.ref} ({task.gate.tool})" if task.gate is not None else f"person: {task.ref}"
+        (f"approval of {task.ref} ({task.gate.tool})" if task.gate is not None else f"person: {task.ref}")
+        + _asker(state, task)
         for task in state.active_tasks()
         if task.gate is not None or task.type is TaskType.HUMAN
     ]
@@ -119,6 +120,19 @@ def waiting_for(state: State) -> str:
     if timers and len(timers) == len(state.active):
         due = [t.wake_at_ms for t in timers if t.wake_at_ms is not None]
         return f"timer until {rfc3339(min(due))}" if due else f"signal: {timers[0].ref}"
+    return ""
+
+
+def _asker(state: State, task: TaskState) -> str:
+    """Whose words a person is asked with, where they are not an author's."""
+    if task.type is not TaskType.HUMAN:
+        return ""
+    scope, parent = state.scope_of(task), state.spec.parent
+    if scope.proposed and scope.owner is not None:
+        agent = state.agents.get(scope.agent_digest)
+        return f" (untrusted, from {f'agent {agent[0]}' if agent is not None else f'task {scope.owner}'})"
+    if state.is_proposed and parent is not None:
+        return f" (untrusted, from task {parent.ref} of {parent.name})"
     return ""
 
 

@@ -11,7 +11,7 @@ from .definitions import Definitions
 from .executions import Origin, SimulatedExecution
 from .junit import junit
 from .namespace import DivergedError, Namespace, NeverSettlesError
-from .replay import replay
+from .replay import given_workflow, replay
 from .script import Outcome, Script, ScriptedSignal
 from .verdicts import Bench, MissingDefinitionError
 
@@ -30,6 +30,7 @@ __all__ = [
     "Script",
     "ScriptedSignal",
     "SimulatedExecution",
+    "given_workflow",
     "junit",
     "replay",
 ]

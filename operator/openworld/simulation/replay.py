@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from openworld.api import JsonObject, Task, TaskType
+from openworld.api import JsonObject, Task, TaskType, Workflow
 from openworld.engine import flow
 from openworld.engine.decide import Pass
 from openworld.engine.evolve import definition_of, evolve
+from openworld.engine.governed import policy_source
 from openworld.engine.needs import DefinitionKind
 from openworld.engine.state import Identity, Scope, State
-from openworld.governance import Decision, Verdict, passed_access
+from openworld.governance import Check, Decision, Verdict, passed_access
+from openworld.governance.checks.policy import binds_authored
 from openworld.ledger import EventType, epoch_ms
 
 from .verdicts import Bench, Judged, Row, Stage
@@ -33,13 +35,23 @@ class _Told:
     rules: dict[str, JsonObject] = field(default_factory=dict)
 
 
-def replay(bench: Bench, identity: Identity, events: Sequence[JsonObject]) -> list[Judged]:
-    """Each proposal of a run and what it started, judged again; last authored tasks that differ.
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """A verdict before a start, of which proposal (empty: authored), and the policies that bind."""
 
-    Raises MissingDefinitionError, and ValueError or LookupError where the events are no ledger of ours.
+    proposal: str
+    row: Row
+    policies: tuple[str, ...]
+
+
+def replay(bench: Bench, identity: Identity, events: Sequence[JsonObject]) -> list[Judged]:
+    """Each proposal of a run and what it started, judged again; last the authored tasks.
+
+    Of these, each that a policy binds, and each whose verdict is another now. Raises MissingDefinitionError,
+    and ValueError or LookupError where the events are no ledger of ours.
     """
     proposals: list[Judged] = []
-    starts: list[tuple[str, Row]] = []
+    starts: list[_Start] = []
     told = _Told()
     state = State(identity=identity)
     for event in events:
@@ -54,28 +66,34 @@ def replay(bench: Bench, identity: Identity, events: Sequence[JsonObject]) -> li
     return list(_with_starts(proposals, starts))
 
 
-def _with_starts(proposals: list[Judged], starts: list[tuple[str, Row]]) -> Iterator[Judged]:
+def _with_starts(proposals: list[Judged], starts: list[_Start]) -> Iterator[Judged]:
     """Each start goes to the proposal that it came of."""
     for judged in proposals:
-        own = tuple(row for name, row in starts if name == judged.name)
+        own = tuple(start.row for start in starts if start.proposal == judged.name)
         yield replace(judged, rows=judged.rows + own)
-    authored = tuple(row for name, row in starts if not name)
+    authored = [start for start in starts if not start.proposal]
     if authored:
-        yield Judged("authored tasks", authored)
+        policies = dict.fromkeys(name for start in authored for name in start.policies)
+        rows = tuple(start.row for start in authored)
+        yield Judged("authored tasks", rows, policies=tuple(policies), is_authored=True)
+
+
+def given_workflow(bench: Bench, state: State) -> Workflow | None:
+    """The workflow of a run as the files have it, else as it was recorded."""
+    workflow = state.workflow
+    if state.workflow_name and workflow is not None:
+        given = bench.definitions.find(DefinitionKind.WORKFLOW, state.workflow_name).model
+        workflow = given if isinstance(given, Workflow) else workflow
+    return workflow
 
 
 def _as_given(bench: Bench, state: State) -> State:
     """The state, with the Workflow and the Agents of the files in place of those that were recorded."""
-    find = bench.definitions.find
-    workflow = state.workflow
-    if state.workflow_name and workflow is not None:
-        given = find(DefinitionKind.WORKFLOW, state.workflow_name).model
-        workflow = given if isinstance(given, type(workflow)) else workflow
     agents = {}
     for digest, (name, agent) in state.agents.items():
-        found = find(DefinitionKind.AGENT, name).model
+        found = bench.definitions.find(DefinitionKind.AGENT, name).model
         agents[digest] = (name, found if isinstance(found, type(agent)) else agent)
-    return replace(state, workflow=workflow, agents=agents)
+    return replace(state, workflow=given_workflow(bench, state), agents=agents)
 
 
 def _proposal(bench: Bench, state: State, event: JsonObject, told: _Told) -> Judged:
@@ -102,8 +120,8 @@ def _proposal(bench: Bench, state: State, event: JsonObject, told: _Told) -> Jud
     return Judged(name, tuple(rows), verdict.problem, misfit, _names(verdict))
 
 
-def _start(bench: Bench, state: State, event: JsonObject, told: _Told) -> tuple[str, Row] | None:
-    """The verdict before a task starts, and the proposal that it came of; None where nothing is to tell."""
+def _start(bench: Bench, state: State, event: JsonObject, told: _Told) -> _Start | None:
+    """The verdict before a task starts; None where nothing is to tell."""
     if "budget" in event:
         return None  # it has started, and asks for more
     is_denial = event["type"] == EventType.PROPOSAL_JUDGED
@@ -130,17 +148,34 @@ def _start(bench: Bench, state: State, event: JsonObject, told: _Told) -> tuple[
         named_by_data=named_by_data,
     )
     if verdict is None:
+        row = _compared(bench, Stage.BEFORE_START, _unbound(ref), then)
+        return _Start("", row, ()) if row.differs else None
+    item = verdict.items[0]
+    row = _compared(bench, Stage.BEFORE_START, item.record(), then)
+    is_known = ref in told.settled if scope.proposed else not item.policy
+    if not row.differs and not is_denial and is_known:
         return None
-    row = _compared(bench, Stage.BEFORE_START, verdict.items[0].record(), then)
-    if not row.differs and not is_denial and (ref in told.settled or not scope.proposed):
-        return None
-    return _proposal_of(state, scope), row
+    whatever_scope = named_by_data or state.is_proposed or state.spec.workflow is not None
+    bound = _names(verdict) if whatever_scope else _binding(bench, _names(verdict))
+    return _Start(_proposal_of(state, scope), row, bound)
+
+
+def _unbound(ref: str) -> JsonObject:
+    """What is said of an authored task that no policy binds, in the words of the validator."""
+    said = {"item": 0, "ref": ref, "decision": Decision.ALLOWED.value, "check": Check.ACCESS.value}
+    return {**said, "rule": "authored", "reason": "authored in the workflow's definition"}
+
+
+def _binding(bench: Bench, policies: Iterable[str]) -> tuple[str, ...]:
+    """Those of some policies that bind authored tasks too."""
+    find = bench.definitions.find
+    return tuple(p for p in policies if binds_authored(policy_source(find(DefinitionKind.POLICY, p))))
 
 
 def _recorded_start(event: JsonObject, proposed: JsonObject | None) -> JsonObject:
-    """What was decided before a start, as far as the events say: an allowed start names no rule.
+    """What was decided before a start, as far as the events say.
 
-    The verdict on the proposal names it, if it was final.
+    An allowed start names its rule, unless a final verdict on its proposal has done so.
     """
     if event["type"] == EventType.PROPOSAL_JUDGED:
         item: JsonObject = event["items"][0]
@@ -153,6 +188,8 @@ def _recorded_start(event: JsonObject, proposed: JsonObject | None) -> JsonObjec
         allowed["tool"] = event["tool"]["name"]
     if proposed is not None and not proposed.get("provisional") and proposed["decision"] == Decision.ALLOWED:
         allowed |= {key: proposed[key] for key in _COMPARED if key in proposed}
+    if event.get("verdict"):
+        allowed["rule"] = event["verdict"]["rule"]
     return allowed
 
 

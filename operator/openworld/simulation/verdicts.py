@@ -66,7 +66,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What was judged together: a written case, or a proposal of a recorded run and what came of it.
+    """What was judged together: a written case, a proposal of a recorded run and what came of it, or the
+    authored tasks of that run.
 
     `problem` is what is wrong with the proposal as a whole, `misfit` how that differs from what is wanted.
     """
@@ -76,6 +77,7 @@ class Judged:
     problem: str = ""
     misfit: str = ""
     policies: tuple[str, ...] = ()
+    is_authored: bool = False
 
     @property
     def is_as_wanted(self) -> bool:

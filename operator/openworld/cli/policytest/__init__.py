@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .given import Given, given, written
+from .looked import nothing_judged
 from .report import Report, Tested
 
-__all__ = ["Given", "Report", "Tested", "given", "written"]
+__all__ = ["Given", "Report", "Tested", "given", "nothing_judged", "written"]

@@ -46,9 +46,11 @@ class Report:
     def summary(self) -> str:
         """One line: what was judged, and how much of it differs."""
         written = sum(each.kind == "Written" for each in self.tested)
-        recorded = len(self.tested) - written
-        parts = [counted(written, "case")] if written else []
-        parts += [counted(recorded, "recorded proposal")] if recorded else []
+        authored = [each.judged for each in self.tested if each.judged.is_authored]
+        proposals = len(self.tested) - written - len(authored)
+        tasks = sum(len(judged.rows) for judged in authored)
+        counts = ((written, "case"), (proposals, "recorded proposal"), (tasks, "authored task"))
+        parts = [counted(count, word) for count, word in counts if count]
         items = counted(sum(1 for _ in self.rows()), "verdict")
         differing = sum(bool(row.differs) for row in self.rows())
         differing += sum(bool(each.judged.misfit) for each in self.tested)

@@ -51,8 +51,9 @@ def test(
 ) -> None:
     """Judge proposals against the Policies, ToolCatalogs, Agents and Workflows of the files.
 
-    Written cases say what they expect; of a recorded run, each recorded verdict is expected again. Exit
-    code 0 when everything is as expected, 1 when something differs, 2 when files cannot be used.
+    Written cases say what they expect; of a recorded run, each recorded verdict is expected again, on what
+    was proposed and on the authored tasks that a policy binds. Exit code 0 when everything is as expected, 1
+    when something differs, 2 when files cannot be used or hold nothing to judge.
     """
     if not cases and not recorded:
         raise click.UsageError("there is nothing to judge: give --cases or --recorded")
@@ -80,7 +81,8 @@ def _report(paths: tuple[Path, ...], cases: tuple[Path, ...], recorded: tuple[Pa
     for path in recorded:
         _replay(report, definitions, path)
     if not report.tested:
-        raise CliError("there is nothing to judge: no case, and no recorded proposal")
+        why = [*(("the files of --cases have no case",) if cases else ()), *report.notes]
+        raise CliError("there is nothing to judge: " + "\n".join(why))
     report.notes += definitions.notes
     assumed = sorted({row.verdict["tool"] for row in report.rows() if row.assumed and row.verdict})
     if assumed:
@@ -91,7 +93,7 @@ def _report(paths: tuple[Path, ...], cases: tuple[Path, ...], recorded: tuple[Pa
 
 
 def _replay(report: Report, definitions: Given, file: Path) -> None:
-    from openworld.cli.policytest import Tested
+    from openworld.cli.policytest import Tested, nothing_judged
     from openworld.cli.records import records
     from openworld.simulation import MissingDefinitionError, replay
 
@@ -104,7 +106,9 @@ def _replay(report: Report, definitions: Given, file: Path) -> None:
             raise CliError(f"{file}: its events cannot be followed: {error!r}") from None
         name = record.identity.name
         report.tested += [Tested("Recorded", str(file), name, judged) for judged in found]
-        if not record.is_named and definitions.names_the_run():
+        if not found:
+            report.notes.append(f"{file}: {nothing_judged(definitions.bench, record)}")
+        if found and not record.is_named and definitions.names_the_run():
             report.notes.append(
                 f"{file} holds events alone: rules ask for the run's name or namespace, which are not known; "
                 "give what `kubectl get execution` prints"
