@@ -103,6 +103,6 @@ def verdicts(report: Any) -> list[tuple[str, str, str, str, list[str]]]:
     ]
 
 
-def _rule(definitions: Definitions, index: int) -> dict[str, Any]:
+def rule_of(definitions: Definitions, index: int) -> dict[str, Any]:
     found: dict[str, Any] = definitions["Policy", "p"]["rules"][index]
     return found

@@ -22,7 +22,7 @@ from tests.support.policytest import (
     LOOK,
     ONCALL,
     REPOSITORY,
-    _rule,
+    rule_of,
     base,
     case,
     cases,
@@ -357,7 +357,7 @@ def test_definitions_that_are_needed_must_be_there(
 
 def test_a_definition_with_a_mistake_and_one_that_is_there_twice_are_refused(tmp_path: Path) -> None:
     definitions = base()
-    _rule(definitions, 0)["when"] = "item.input ="
+    rule_of(definitions, 0)["when"] = "item.input ="
     found = cases(tmp_path, case([{"decision": "Denied"}]))
     result = run(write(tmp_path, definitions), "--cases", found)
     assert result.exit_code == 2

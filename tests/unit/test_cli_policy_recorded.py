@@ -18,7 +18,7 @@ from tests.support.policytest import (
     LOOK,
     WORKFLOW,
     Definitions,
-    _rule,
+    rule_of,
     base,
     case,
     cases,
@@ -90,15 +90,15 @@ def test_a_simulation_makes_a_record_without_a_cluster(tmp_path: Path) -> None:
 
 
 def _deny_reads(definitions: Definitions) -> None:
-    _rule(definitions, 0)["decision"] = "Deny"
+    rule_of(definitions, 0)["decision"] = "Deny"
 
 
 def _rename(definitions: Definitions) -> None:
-    _rule(definitions, 0)["name"] = "look"
+    rule_of(definitions, 0)["name"] = "look"
 
 
 def _two_people(definitions: Definitions) -> None:
-    _rule(definitions, 1)["approval"]["count"] = 2
+    rule_of(definitions, 1)["approval"]["count"] = 2
 
 
 def _agent_without_look(definitions: Definitions) -> None:
@@ -157,7 +157,7 @@ def test_what_a_change_would_alter_is_found(
 
 def test_what_a_change_allows_anew_rests_on_access_that_nobody_has_asked_for(tmp_path: Path) -> None:
     definitions = base()
-    _rule(definitions, 2)["decision"] = "Allow"
+    rule_of(definitions, 2)["decision"] = "Allow"
     record = recorded(tmp_path, oncall_done())
     result = run(write(tmp_path, definitions), "--recorded", record)
     assert result.exit_code == 1
@@ -217,7 +217,7 @@ def test_a_provisional_verdict_is_told_again_with_the_final_input(tmp_path: Path
     last = ("triage__2__r", "BeforeStart", "NeedsApproval", "own-service", [])
     assert verdicts(report)[-1] == last
     definitions = base()
-    _rule(definitions, 1)["when"] = "item.input.service == 'cart'"
+    rule_of(definitions, 1)["when"] = "item.input.service == 'cart'"
     code, report = judged(write(tmp_path, definitions), "--recorded", record)
     assert verdicts(report)[-2:] == [
         ("triage__2__r", "Proposal", "NeedsApproval", "own-service", []),

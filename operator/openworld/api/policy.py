@@ -161,6 +161,21 @@ def nano_usd(text: str) -> int:
     return int(Decimal(text) * 1_000_000_000)
 
 
+def usd(nano: int) -> str:
+    """Billionths of a US dollar as dollars."""
+    return f"{Decimal(nano) / 1_000_000_000:f}"
+
+
+def is_money(limit: str) -> bool:
+    """Whether a limit, a run's or an agent's own, is one of money."""
+    return limit.startswith("costUSD")
+
+
+def amount_text(limit: str, amount: int) -> str:
+    """An amount of a limit for people: of money in US dollars, which is counted in billionths."""
+    return usd(amount) if is_money(limit) else str(amount)
+
+
 class RequireCompensation(Strict):
     """Which proposed tools must say what undoes them."""
 

@@ -16,11 +16,11 @@ from openworld.governance import passed_access
 from openworld.ledger import EventType
 
 from .errors import CliError
+from .phrases import begins_an_attempt
 from .plain import one_line
 from .questions import asked_by
 from .records import Record
 from .refs import authored, like
-from .story import begins_an_attempt
 
 _ANEW = (EventType.EXECUTION_RERUN, EventType.EXECUTION_RESTARTED, EventType.EXECUTION_RETRIED)
 _ENDS = (EventType.TASK_COMPLETED, EventType.TASK_FAILED, EventType.TASK_TIMED_OUT)

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from openworld.api import JsonObject
+from openworld.language.askers import proposer
 from openworld.ledger import epoch_ms
 
+from .phrases import CROP, call_text, proposed_items, ruling_text
 from .plain import arguments, one_line, prose, value_text
-from .questions import asking, proposer, question, question_text, untrusted
-from .story import CROP, call_text, proposed_items, ruling_text
+from .questions import asking, question, untrusted
 from .times import duration_text
 
 _TEXT_CROP = 600
@@ -141,8 +142,7 @@ def _approval(asked: JsonObject, asker: str, *, is_known: bool) -> Iterator[str]
     who = ", not the requester" if terms.get("notRequester") else ""
     rule = one_line(asked["rule"], 63)
     yield f"asked {people}{who} for consent at {asked['at']}, until {asked['expiresAt']} (rule {rule})"
-    values = asked.get("input")
-    call = question_text(asker, values) if asker else call_text(asked["tool"], values, _TEXT_CROP)
+    call = call_text(asked["tool"], asked.get("input"), _TEXT_CROP, asker)
     if "budget" in asked:
         call = f"more of a budget: {one_line(asked.get('reason', ''), _TEXT_CROP)}"
     yield f"  to exactly {call}, item {_digest(asked['itemDigest'])}"

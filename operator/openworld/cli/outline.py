@@ -14,9 +14,9 @@ from openworld.engine.tasks import WITH_JOB
 from openworld.ledger import EventType, epoch_ms
 
 from .logs import logs_text
+from .phrases import CROP, begins_an_attempt, call_text, ruling_text
 from .plain import arguments, one_line, prose, value_text
 from .questions import Askers, asking, question_text
-from .story import CROP, begins_an_attempt, call_text, ruling_text
 from .times import duration_text
 
 PENDING, DENIED = "Pending", "Denied"
@@ -141,8 +141,7 @@ class _Outline:
                 node.what = one_line(event.get("taskType"), 40)
         elif kind == EventType.APPROVAL_REQUESTED and "budget" not in event:
             node = self._task(ref, str(event.get("scope", "")))
-            asker, values = self._askers.of(ref), event.get("input")
-            node.what = question_text(asker, values) if asker else call_text(event.get("tool"), values, 80)
+            node.what = call_text(event.get("tool"), event.get("input"), 80, self._askers.of(ref))
         elif kind == EventType.APPROVAL_GIVEN:
             self._task(ref, "").notes.append(_approval_text(event))
         elif kind == EventType.BUDGET_EXTENDED:

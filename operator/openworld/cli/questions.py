@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from openworld.api import JsonObject, TaskType
+from openworld.language import askers
+from openworld.language.askers import proposer
 from openworld.ledger import EventType
 
 from .plain import arguments, one_line, prose
@@ -56,14 +58,9 @@ def asked_by(events: Iterable[JsonObject]) -> Askers:
     return askers
 
 
-def proposer(ref: str, agent: object) -> str:
-    """`agent oncall`; of a proposer that is no agent, `task REF`."""
-    return f"agent {agent}" if agent else f"task {ref}"
-
-
 def untrusted(asker: str) -> str:
     """`untrusted, from agent oncall`."""
-    return f"untrusted, from {one_line(asker, _NAME)}"
+    return askers.untrusted(one_line(asker, _NAME))
 
 
 def asking(asker: str) -> str:

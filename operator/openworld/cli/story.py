@@ -12,20 +12,23 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from openworld.api import JsonObject
-from openworld.governance.checks.limits import usd
+from openworld.api.policy import usd
+from openworld.language.askers import proposer
 from openworld.ledger import EventType, epoch_ms
 
 from .logs import logs_text
+from .phrases import (
+    CROP,
+    REASON_CROP,
+    begins_an_attempt,
+    call_text,
+    limit_text,
+    proposed_items,
+    verdict_text,
+)
 from .plain import arguments, counted, cropped, one_line, prose, value_text
-from .questions import HUMAN, Askers, asking, proposer, question_text
+from .questions import Askers, asking
 from .times import duration_text
-
-#: Events after which the operator creates a Job for the task, which is named after the event; so does a
-#: TaskProgressed that asks for another call.
-_BEGINS_AN_ATTEMPT = (EventType.TASK_SCHEDULED, EventType.RETRY_SCHEDULED, EventType.TURN_STARTED)
-#: Characters of a quoted value.
-CROP = 160
-_REASON_CROP = 400
 
 
 class Tone(Enum):
@@ -101,8 +104,7 @@ class Story:
 
     def call(self, event: JsonObject, name: object, values: object) -> str:
         """What the event's task runs, with which input."""
-        asker = self.askers.of(str(event.get("ref", "")))
-        return question_text(asker, values) if asker else call_text(name, values)
+        return call_text(name, values, asker=self.askers.of(str(event.get("ref", ""))))
 
     def lasted(self, event: JsonObject) -> str:
         """` in 4.1 s`: an attempt from its start to the event, an agent from its first turn's."""
@@ -166,57 +168,6 @@ def _on(kind: EventType) -> Callable[[Teller], Teller]:
     return register
 
 
-def begins_an_attempt(event: JsonObject) -> bool:
-    """Whether the event makes the operator create a Job, which is named after it."""
-    kind = event.get("type")
-    return kind in _BEGINS_AN_ATTEMPT or (kind == EventType.TASK_PROGRESSED and bool(event.get("notBefore")))
-
-
-def call_text(name: object, values: object, limit: int = CROP) -> str:
-    """`rollback(service=checkout, to=1)`."""
-    return f"{one_line(name, 80)}({arguments(values or {}, limit)})"
-
-
-def verdict_text(item: JsonObject) -> str:
-    """What was decided on one proposed item, by which rule, and why."""
-    decision = str(item.get("decision"))
-    said = {"Allowed": "allowed", "Denied": "denied", "NeedsApproval": "needs approval"}
-    ruling = ruling_text(item)
-    words = said.get(decision, one_line(decision, 40))
-    return f"{words}: {ruling}" if ruling else words
-
-
-def ruling_text(item: JsonObject) -> str:
-    """The rule or the check that decided on one proposed item, and why."""
-    rule, check = one_line(item.get("rule") or "", 63), one_line(item.get("check") or "", 40)
-    source = f"rule {rule}" if check == "policy" else f"{check} check ({rule})" if rule else check
-    why = one_line(item.get("reason") or "", _REASON_CROP)
-    audited = item.get("audited")
-    without = f" [without audit mode: {one_line(audited, _REASON_CROP)}]" if audited else ""
-    return ": ".join(part for part in (source, why) if part) + without
-
-
-def proposed_items(content: object, by: str) -> list[str]:
-    """The items of a proposal, which may be anything at all, as calls; questions as those of `by`."""
-    tasks = content.get("tasks") if isinstance(content, dict) else None
-    if not isinstance(tasks, list):
-        return []
-    return [_proposed(item, by) for item in tasks]
-
-
-def _proposed(item: object, by: str) -> str:
-    if not isinstance(item, dict):
-        return value_text(item, CROP)
-    kind = item.get("type") or item.get("name") or "?"
-    if "malformed" in item:
-        return f"{one_line(kind, 80)} (unreadable)"
-    values = item.get("input", item.get("inputParameters"))
-    shown = values if isinstance(values, dict) else {}
-    call = question_text(by, shown) if kind == HUMAN else call_text(kind, shown)
-    after = item.get("dependsOn")
-    return call + (f" after {arguments(after, 80)}" if after else "")
-
-
 def _subject(event: JsonObject) -> str:
     return str(event.get("ref") or "execution")
 
@@ -240,7 +191,7 @@ def _run_name(event: JsonObject) -> str:
 
 def _because(event: JsonObject, key: str = "reason") -> str:
     reason = event.get(key)
-    return f": {one_line(reason, _REASON_CROP)}" if reason else ""
+    return f": {one_line(reason, REASON_CROP)}" if reason else ""
 
 
 def _shown(event: JsonObject, key: str = "output") -> str:
@@ -488,7 +439,7 @@ def _proposal(story: Story, event: JsonObject) -> _Told:
     turn = f"turn {event.get('turn')}: {_proposer(story, event)}"
     why = ""
     if isinstance(content, dict) and content.get("rationale"):
-        why = f": {prose(content['rationale'], _REASON_CROP)}"
+        why = f": {prose(content['rationale'], REASON_CROP)}"
     ref = str(event.get("ref", ""))
     items = proposed_items(content, proposer(ref, story.agents.get(ref)))
     answer = content.get("output") if isinstance(content, dict) else None
@@ -509,7 +460,7 @@ def _judged(story: Story, event: JsonObject) -> _Told:
     who = policies if event.get("policies") else "verdict"
     tone = Tone.PLAIN
     if event.get("problem"):
-        return _Told(f"refused the proposal: {one_line(event['problem'], _REASON_CROP)}", Tone.BAD, who=who)
+        return _Told(f"refused the proposal: {one_line(event['problem'], REASON_CROP)}", Tone.BAD, who=who)
     if not items:
         return _Told("accepted the answer", who=who)
     decisions = [item.get("decision") for item in items]
@@ -610,8 +561,7 @@ def _amounts(of: JsonObject) -> str:
 @_on(EventType.BUDGET_EXTENDED)
 def _extended(story: Story, event: JsonObject) -> _Told:
     del story
-    more = event.get("more") or 0
-    amount = f"${usd(more)}" if str(event.get("limit")).startswith("costUSD") else str(more)
+    amount = limit_text(event.get("limit"), event.get("more") or 0)
     return _Told(f"may use {amount} more of {one_line(event.get('limit'), 40)}, and goes on", Tone.GOOD)
 
 
@@ -621,10 +571,7 @@ def _budget(story: Story, event: JsonObject) -> _Told:
     if event.get("alertOnly"):
         return _Told(f"goes on beyond its time{_because(event)}", Tone.WAITING)
     limit = str(event.get("limit"))
-    used, allowed = (
-        f"${usd(event.get(key) or 0)}" if limit.startswith("costUSD") else str(event.get(key))
-        for key in ("used", "allowed")
-    )
+    used, allowed = (limit_text(limit, event.get(key) or 0) for key in ("used", "allowed"))
     return _Told(
         f"exceeded its budget: {one_line(limit, 40)} used {used} of {allowed}{_because(event)}", Tone.BAD
     )

@@ -28,7 +28,12 @@ def extended(state: State) -> Amounts:
 
 def seconds(state: State) -> int:
     """How long the agents of this run may take: by its policies, and by what people added to them."""
-    return state.limits.duration_seconds + state.extended.get("durationSeconds", 0)
+    return state.limits.duration_seconds + extended_seconds(state)
+
+
+def extended_seconds(state: State) -> int:
+    """The seconds that people have granted this run beyond its policies' limits."""
+    return state.extended.get("durationSeconds", 0)
 
 
 def used(state: State) -> Amounts:

@@ -12,9 +12,8 @@ from itertools import pairwise
 
 from openworld.api import Agent, JsonObject
 from openworld.api.meta import Json
-from openworld.api.policy import Limits, RuleDecision
+from openworld.api.policy import Limits, RuleDecision, usd
 from openworld.governance import CatalogSource, PolicySource
-from openworld.governance.checks.limits import usd
 from openworld.language.expressions import find
 
 from . import budget
@@ -23,9 +22,9 @@ from .state import State, TaskState, Turn
 REDACTED = "[redacted]"
 
 
-def turn_limit(agent: Agent, limits: Limits, task: TaskState) -> int:
-    """Turns an agent task may take: the tighter of the policy's and the agent's, and what people added."""
-    return min(limits.turns, agent.limits.turns or limits.turns) + task.extended.get("turns", 0)
+def turn_limit(agent: Agent, limits: Limits) -> int:
+    """Turns an agent task may take before people add to them: the tighter of the policy's and the agent's."""
+    return min(limits.turns, agent.limits.turns or limits.turns)
 
 
 def visible_refs(state: State, proposing: TaskState | None, agent: Agent | None) -> frozenset[str]:
@@ -87,7 +86,7 @@ def project(
         "history": [_redacted(_past(visible.get("tasks"), past), redact) for past in history],
         "state": _included(visible, agent.context.include),
         "budget": {
-            "turns": turn_limit(agent, limits, task) - turn + 1,
+            "turns": turn_limit(agent, limits) + task.extended.get("turns", 0) - turn + 1,
             "tasks": max(0, left.tasks),
             "tokens": max(0, left.tokens),
             "costUSD": usd(max(0, left.cost_nano_usd)),

@@ -522,7 +522,7 @@ def _question(
             used=budget.used(state),
             granted=budget.granted(state),
             extended=budget.extended(state),
-            extended_seconds=budget.seconds(state) - state.limits.duration_seconds,
+            extended_seconds=budget.extended_seconds(state),
             turn=turn.number if turn else 0,
             depth=state.depth + scope.depth + (1 if proposing else 0),
         ),

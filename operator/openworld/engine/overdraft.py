@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 
 from openworld.api import Agent, JsonObject, TaskType
-from openworld.api.policy import OnExceeded, nano_usd
+from openworld.api.policy import OnExceeded, amount_text, nano_usd
 from openworld.governance import item_digest
-from openworld.governance.checks.limits import usd
 from openworld.ledger import EventType, rfc3339
 
 from . import budget, context
@@ -46,14 +45,12 @@ class Overdraft:
 
     def told(self) -> str:
         """The overdraft in words."""
-        return f"{self.limit} used {self._amount(self.used)} of {self._amount(self.allowed)}"
+        used, allowed = amount_text(self.limit, self.used), amount_text(self.limit, self.allowed)
+        return f"{self.limit} used {used} of {allowed}"
 
     def offer(self) -> str:
         """What a person is asked for, in words."""
-        return f"{self.told()}; consent grants {self._amount(self.more)} more"
-
-    def _amount(self, amount: int) -> str:
-        return usd(amount) if self.limit.startswith("costUSD") else str(amount)
+        return f"{self.told()}; consent grants {amount_text(self.limit, self.more)} more"
 
 
 def of_time(p: Pass) -> Overdraft | None:
@@ -62,34 +59,43 @@ def of_time(p: Pass) -> Overdraft | None:
     ends = budget.ends_ms(state)
     if p.now_ms < ends:
         return None
-    used, own = (p.now_ms - state.clock_from_ms) // 1000, budget.seconds(state)
     allowed = (ends - state.clock_from_ms) // 1000
-    more = used + state.limits.duration_seconds - own if allowed >= own else 0  # as long again, from now
-    return Overdraft("durationSeconds", used, allowed, more)
+    more = _seconds_anew(p) if allowed >= budget.seconds(state) else 0
+    return Overdraft("durationSeconds", _elapsed(p), allowed, more)
+
+
+def _elapsed(p: Pass) -> int:
+    return (p.now_ms - p.state.clock_from_ms) // 1000
+
+
+def _seconds_anew(p: Pass) -> int:
+    """What has to be added to the time for there to be as much as at first, from now on."""
+    return _elapsed(p) + p.state.limits.duration_seconds - budget.seconds(p.state)
 
 
 def before_turn(state: State, task: TaskState, agent: Agent, number: int) -> Overdraft | None:
     """The first limit that leaves nothing for the turn `number` of an agent task; None if none does."""
     limits, own, used, most = state.limits, agent.limits, budget.used(state), budget.allowed(state)
-    granted, turns = budget.granted(state), context.turn_limit(agent, limits, task)
-    cost = nano_usd(limits.cost_usd)
-    of_run = (
-        Overdraft("turns", number - 1, turns, turns - task.extended.get("turns", 0)),
+    turns, granted = context.turn_limit(agent, limits), budget.granted(state)
+    found = [
+        _of_task(task, "turns", number - 1, turns),
         Overdraft("tokens", used.tokens, most.tokens, limits.tokens),
-        Overdraft("costUSD", used.cost_nano_usd, most.cost_nano_usd, cost),
-    )
+        Overdraft("costUSD", used.cost_nano_usd, most.cost_nano_usd, nano_usd(limits.cost_usd)),
+    ]
+    if own.tokens is not None:
+        found.append(_of_task(task, "tokens of the agent", task.spent.tokens, own.tokens))
+    if own.cost_usd is not None:
+        cost = nano_usd(own.cost_usd)
+        found.append(_of_task(task, "costUSD of the agent", task.spent.cost_nano_usd, cost))
     lent = {} if granted is None else {"tokens": granted.tokens, "costUSD": granted.cost_nano_usd}
-    for over in of_run:
-        if over.used >= over.allowed:
-            is_lent = lent.get(over.limit) == over.allowed
-            return replace(over, more=0) if is_lent else over
-    for limit, spent, bound in (
-        ("tokens of the agent", task.spent.tokens, own.tokens),
-        ("costUSD of the agent", task.spent.cost_nano_usd, own.cost_usd and nano_usd(own.cost_usd)),
-    ):
-        if isinstance(bound, int) and spent >= bound + task.extended.get(limit, 0):
-            return Overdraft(limit, spent, bound + task.extended.get(limit, 0), bound)
-    return None
+    over = next((each for each in found if each.used >= each.allowed), None)
+    if over is not None and lent.get(over.limit) == over.allowed:
+        return replace(over, more=0)
+    return over
+
+
+def _of_task(task: TaskState, limit: str, used: int, bound: int) -> Overdraft:
+    return Overdraft(limit, used, bound + task.extended.get(limit, 0), bound)
 
 
 def waits_for_the_turn(state: State, task: TaskState) -> bool:
@@ -149,10 +155,7 @@ def _ask(p: Pass, task: TaskState, over: Overdraft) -> None:
 def extend(p: Pass, task: TaskState, granted: JsonObject) -> None:
     """People have consented: the limit is larger by what they were asked for."""
     over = Overdraft.of(granted)
-    more = over.more
-    if over.limit == "durationSeconds":  # as long again, from the consent on
-        elapsed = (p.now_ms - p.state.clock_from_ms) // 1000
-        more = elapsed + p.state.limits.duration_seconds - budget.seconds(p.state)
+    more = _seconds_anew(p) if over.limit == "durationSeconds" else over.more
     p.emit(EventType.BUDGET_EXTENDED, ref=task.ref, limit=over.limit, more=more)
 
 

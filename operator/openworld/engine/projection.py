@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from openworld.api import JsonObject, Phase, TaskStatus, TaskType
 from openworld.governance import Amounts
+from openworld.language.askers import proposer, untrusted
 from openworld.language.canonical import digest, stored_size
 from openworld.ledger import rfc3339
 
@@ -129,10 +130,10 @@ def _asker(state: State, task: TaskState) -> str:
         return ""
     scope, parent = state.scope_of(task), state.spec.parent
     if scope.proposed and scope.owner is not None:
-        agent = state.agents.get(scope.agent_digest)
-        return f" (untrusted, from {f'agent {agent[0]}' if agent is not None else f'task {scope.owner}'})"
+        name, _ = state.agents.get(scope.agent_digest, ("", None))
+        return f" ({untrusted(proposer(scope.owner, name))})"
     if state.is_proposed and parent is not None:
-        return f" (untrusted, from task {parent.ref} of {parent.name})"
+        return f" ({untrusted(f'task {parent.ref} of {parent.name}')})"
     return ""
 
 

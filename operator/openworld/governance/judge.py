@@ -20,7 +20,7 @@ from . import cel
 from .checks import access, catalog, limits, policy, shape
 from .item import Item
 from .question import Question
-from .verdict import Check, Decision, Denial, ItemVerdict, Verdict
+from .verdict import AUTHORED, AUTHORED_REASON, Check, Decision, Denial, ItemVerdict, Verdict
 
 #: Characters of a reason or a problem; more is cut off.
 LONGEST_REASON = 2000
@@ -133,8 +133,8 @@ def _checked(
         short_ref=item.short_ref,
         decision=ruling.decision if ruling is not None else Decision.ALLOWED,
         check=Check.POLICY.value if ruling is not None else Check.ACCESS.value,
-        rule=ruling.rule if ruling is not None else "authored",
-        reason=ruling.reason if ruling is not None else "authored in the workflow's definition",
+        rule=ruling.rule if ruling is not None else AUTHORED,
+        reason=ruling.reason if ruling is not None else AUTHORED_REASON,
         task=item.task,
         tool=item.tool,
         tool_digest=item.tool_digest,

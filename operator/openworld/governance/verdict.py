@@ -9,6 +9,9 @@ from enum import StrEnum
 from openworld.api import JsonObject, Task, Tool
 from openworld.api.policy import Approval, Limits
 
+#: What is said of a task that an author wrote and that no policy's rules bind: by which rule, and why.
+AUTHORED, AUTHORED_REASON = "authored", "authored in the workflow's definition"
+
 
 class Decision(StrEnum):
     """What becomes of an item."""

@@ -18,6 +18,7 @@ from openworld.engine.needs import DefinitionKind
 from openworld.engine.state import Identity, Scope, State
 from openworld.governance import Check, Decision, Verdict, passed_access
 from openworld.governance.checks.policy import binds_authored
+from openworld.governance.verdict import AUTHORED, AUTHORED_REASON
 from openworld.ledger import EventType, epoch_ms
 
 from .verdicts import Bench, Judged, Row, Stage
@@ -155,7 +156,7 @@ def _start(bench: Bench, state: State, event: JsonObject, told: _Told) -> _Start
     is_known = ref in told.settled if scope.proposed else not item.policy
     if not row.differs and not is_denial and is_known:
         return None
-    whatever_scope = named_by_data or state.is_proposed or state.spec.workflow is not None
+    whatever_scope = named_by_data or state.spec.workflow is not None
     bound = _names(verdict) if whatever_scope else _binding(bench, _names(verdict))
     return _Start(_proposal_of(state, scope), row, bound)
 
@@ -163,7 +164,7 @@ def _start(bench: Bench, state: State, event: JsonObject, told: _Told) -> _Start
 def _unbound(ref: str) -> JsonObject:
     """What is said of an authored task that no policy binds, in the words of the validator."""
     said = {"item": 0, "ref": ref, "decision": Decision.ALLOWED.value, "check": Check.ACCESS.value}
-    return {**said, "rule": "authored", "reason": "authored in the workflow's definition"}
+    return {**said, "rule": AUTHORED, "reason": AUTHORED_REASON}
 
 
 def _binding(bench: Bench, policies: Iterable[str]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from openworld.api import JsonObject, Task
-from openworld.api.policy import Limits, OnExceeded, nano_usd
+from openworld.api.policy import Limits, OnExceeded, amount_text, nano_usd
 from openworld.governance.item import Item
 from openworld.governance.question import Amounts, PolicySource, Question
 from openworld.governance.verdict import Check, Denial
@@ -59,15 +59,10 @@ def check(question: Question, limits: Limits, item: Item, accepted_before: int) 
     }
     for name, (used, most_of_it) in over.items():
         if used > most_of_it:
-            shown = (usd(most_of_it), usd(used)) if name == "costUSD" else (most_of_it, used)
+            shown = (amount_text(name, most_of_it), amount_text(name, used))
             return Denial(
                 Check.LIMITS,
                 name,
                 f"the budget of {name} is {shown[0]}; with this item it would be {shown[1]}",
             )
     return None
-
-
-def usd(nano: int) -> str:
-    """Billionths of a US dollar as dollars."""
-    return f"{Decimal(nano) / 1_000_000_000:f}"
