@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from openworld.governance import ItemVerdict, Verdict
 from openworld_worker.agent.dialects import normalise
 
-from . import fuzz, oracle
+from . import fuzz, mutations, oracle
 
 SETTINGS: dict[str, Any] = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 RANDOM = st.randoms(use_true_random=False)
@@ -22,14 +22,14 @@ RANDOM = st.randoms(use_true_random=False)
 @given(RANDOM)
 @settings(max_examples=300, **SETTINGS)
 def test_nothing_out_of_policy_is_allowed_and_nothing_raises(rnd: Random) -> None:
-    verdict, found = fuzz.tried(fuzz.a_proposal(rnd))
+    verdict, found = fuzz.tried(mutations.a_proposal(rnd))
     assert found + fuzz.tried_before_start(rnd, verdict) == []
 
 
 @given(RANDOM)
 @settings(max_examples=150, **SETTINGS)
 def test_nothing_out_of_policy_is_allowed_of_a_models_message(rnd: Random) -> None:
-    dialect, says = fuzz.a_message(rnd)
+    dialect, says = mutations.a_message(rnd)
     assert fuzz.tried(normalise(dialect, says, structured=rnd.random() < 0.5))[1] == []
 
 
@@ -55,7 +55,7 @@ def test_every_kind_of_example_comes_up(seed: int) -> None:
 
 def test_the_harmless_proposals_are_not_denied() -> None:
     """An oracle that is only asked about denials would be content with anything."""
-    denied = [p for p in fuzz.HARMLESS if any(i.task is None for i in fuzz.tried(p)[0].items)]
+    denied = [p for p in mutations.HARMLESS if any(i.task is None for i in fuzz.tried(p)[0].items)]
     assert [each["tasks"][0]["type"] for each in denied] == ["HUMAN", "AGENT"]  # a WAIT and an AGENT: no rule
 
 
@@ -75,7 +75,7 @@ def test_the_harmless_proposals_are_not_denied() -> None:
 )
 def test_the_oracle_would_notice(item: dict[str, Any]) -> None:
     """A validator that allowed these would be told of it."""
-    allowed = fuzz.tried(fuzz.HARMLESS[0])[0].items[0]
+    allowed = fuzz.tried(mutations.HARMLESS[0])[0].items[0]
     short = item.get("ref", "a")
     forged = ItemVerdict(
         0, f"triage__2__{short}", short, allowed.decision, "policy", "r", "x", task=allowed.task
