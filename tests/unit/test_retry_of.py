@@ -86,6 +86,7 @@ def test_what_came_as_data_is_not_resolved_when_it_is_tried_again() -> None:
         ({"retryOf": FIRST, "type": "rollback"}, "retryOf", "was of type look, and a retry runs the same"),
         ({"retryOf": FIRST, "name": "rollback"}, "retryOf", "was of type look, and a retry runs the same"),
         ({"retryOf": FIRST, "type": "HUMAN"}, "retryOf", "was of type look, and a retry runs the same"),
+        ({"retryOf": FIRST, "type": "look", "name": "rollback"}, "retryOf", "a retry runs the same"),
         ({"retryOf": FIRST, "type": ["look"]}, "retryOf", "was of type look, and a retry runs the same"),
         ({"retryOf": FIRST, "subWorkflowParam": {"name": "x"}}, "retryOf", "a retry runs the same"),
         ({"retryOf": FIRST, "retry": {"count": 2}}, "retry", "the catalog allows at most 1 for 'look'"),

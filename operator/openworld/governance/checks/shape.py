@@ -232,11 +232,9 @@ def _item(question: Question, index: int, raw: Json, refs: list[str]) -> Item | 
 def _as_before(question: Question, fields: JsonObject) -> JsonObject | Denial:
     """An item that tries a failed one again: as that one was, but for what it says itself."""
     ref = fields["retryOf"]
-    if not isinstance(ref, str) or ref not in question.own:
-        meant = suggestion(ref, question.own) if isinstance(ref, str) else ""
-        return _no(
-            "retryOf", f"it may retry only what it has proposed itself, and {ref!r} is none{meant}"[:500]
-        )
+    problem = _stranger(question, ref, "retry")
+    if problem:
+        return _no("retryOf", problem)
     if ref not in question.failed:
         return _no("retryOf", f"{ref!r} has not failed; only what did not succeed can be tried again")
     before = question.failed[ref]
@@ -245,16 +243,15 @@ def _as_before(question: Question, fields: JsonObject) -> JsonObject | Denial:
             "retryOf", f"nobody knows whether {ref!r} has done its work; ask a person before it is done again"
         )
     task = before.task
-    was: JsonObject = {"type": task.type.value, "input": literal(before.input)}
-    if task.type is TaskType.SIMPLE:
-        was = {**was, "type": task.name, "name": task.name}
+    kind = task.name if task.type is TaskType.SIMPLE else task.type.value
+    was: JsonObject = {"type": kind, "input": literal(before.input)}
     if task.sub_workflow_param is not None:
         was["subWorkflowParam"] = task.sub_workflow_param.wire()
     if task.compensation is not None:
         was["compensation"] = task.compensation.wire()
-    kind = fields.get("name", was["type"]) if fields.get("type") in (None, "SIMPLE") else fields["type"]
-    if kind != was["type"] or "subWorkflowParam" in fields:
-        return _no("retryOf", f"{ref!r} was of type {was['type']}, and a retry runs the same")
+    same = (None, kind, task.type.value)
+    if any(fields.get(key) not in same for key in ("type", "name")) or "subWorkflowParam" in fields:
+        return _no("retryOf", f"{ref!r} was of type {kind}, and a retry runs the same")
     return was | {key: value for key, value in fields.items() if key not in ("type", "name")}
 
 
@@ -263,10 +260,15 @@ def _undoing_problem(question: Question, given: JsonObject) -> str:
     ref = given.get("scope")
     if set(given) != {"scope"} or not isinstance(ref, str):
         return "a COMPENSATE item has the input {scope: REF}, and nothing else"
-    if ref not in question.own:
-        meant = suggestion(ref, question.own)
-        return f"it may undo only what it has proposed itself, and {ref!r} is none of that{meant}"
-    return ""
+    return _stranger(question, ref, "undo")
+
+
+def _stranger(question: Question, ref: Json, verb: str) -> str:
+    """Why a proposer may not do something to a task: it has not come of its own proposals."""
+    if isinstance(ref, str) and ref in question.own:
+        return ""
+    meant = suggestion(ref, question.own) if isinstance(ref, str) else ""
+    return f"it may {verb} only what it has proposed itself, and {ref!r} is none of that{meant}"[:500]
 
 
 def _compensation(raw: Json, task_type: TaskType) -> JsonObject | Denial | None:
